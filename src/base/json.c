@@ -1,0 +1,431 @@
+#include "base/json.h"
+
+#include <math.h>
+#include <yyjson.h>
+
+#include "base/clock.h"
+
+static yyjson_val *val(const struct json *v) { return (yyjson_val *)(uintptr_t)v; }
+static const struct json *wrap(yyjson_val *v) { return (const struct json *)v; }
+
+/* Depth by counting brackets outside of strings, before anything is allocated. */
+static bool too_deep(struct str t, size_t *where)
+{
+	int depth = 0;
+	bool in_string = false;
+	for (size_t i = 0; i < t.n; i++) {
+		char c = t.p[i];
+		if (in_string) {
+			if (c == '\\') i++;
+			else if (c == '"') in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '[' || c == '{') {
+			if (++depth > JSON_DEPTH_MAX) {
+				*where = i;
+				return true;
+			}
+		} else if (c == ']' || c == '}') {
+			depth--;
+		}
+	}
+	return false;
+}
+
+static int cmp_str(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+
+/* True when a key stands twice. Few members are compared pair by pair; many are sorted. */
+static bool has_twin_keys(yyjson_val *obj, struct str *twin)
+{
+	size_t n = yyjson_obj_size(obj), i, max;
+	if (n < 2) return false;
+	struct str small[16], *keys = n <= ARRAY_LEN(small) ? small : xmalloc(xmul(n, sizeof *keys));
+	yyjson_val *k, *v;
+	yyjson_obj_foreach(obj, i, max, k, v) keys[i] = str_n(yyjson_get_str(k), yyjson_get_len(k));
+	bool found = false;
+	if (keys == small) {
+		for (size_t a = 1; a < n && !found; a++)
+			for (size_t b = 0; b < a && !found; b++)
+				if ((found = str_eq(keys[a], keys[b]))) *twin = keys[a];
+	} else {
+		qsort(keys, n, sizeof *keys, cmp_str);
+		for (size_t a = 1; a < n && !found; a++)
+			if ((found = str_eq(keys[a], keys[a - 1]))) *twin = keys[a];
+		free(keys);
+	}
+	return found;
+}
+
+/* Every object of the tree; recursion is bounded by JSON_DEPTH_MAX. */
+static bool any_twin_keys(yyjson_val *v, struct str *twin)
+{
+	size_t i, max;
+	yyjson_val *k, *child;
+	if (yyjson_is_obj(v)) {
+		if (has_twin_keys(v, twin)) return true;
+		yyjson_obj_foreach(v, i, max, k, child) if (yyjson_is_ctn(child) && any_twin_keys(child, twin)) return true;
+	} else if (yyjson_is_arr(v)) {
+		yyjson_arr_foreach(v, i, max, child) if (yyjson_is_ctn(child) && any_twin_keys(child, twin)) return true;
+	}
+	return false;
+}
+
+enum err json_parse(struct str text, struct json_doc **out, struct errinfo *info)
+{
+	size_t where;
+	*out = NULL;
+	if (too_deep(text, &where))
+		return err_set(info, ERR_BAD_JSON, "nested deeper than %d at byte %zu", JSON_DEPTH_MAX, where);
+	yyjson_read_err e;
+	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(text.p ? text.p : ""), text.n, YYJSON_READ_NOFLAG, NULL, &e);
+	if (doc == NULL) return err_set(info, ERR_BAD_JSON, "not valid JSON at byte %zu: %s", e.pos, e.msg);
+	struct str twin = STR_NONE;
+	if (any_twin_keys(yyjson_doc_get_root(doc), &twin)) {
+		enum err err = err_set(info, ERR_BAD_JSON, "the key \"%.*s\" stands twice in one object",
+				       (int)MIN(twin.n, (size_t)60), twin.p);
+		yyjson_doc_free(doc);
+		return err;
+	}
+	*out = (struct json_doc *)doc;
+	return OK;
+}
+
+void json_free(struct json_doc *doc) { yyjson_doc_free((yyjson_doc *)doc); }
+
+const struct json *json_root(const struct json_doc *doc)
+{
+	return wrap(yyjson_doc_get_root((yyjson_doc *)(uintptr_t)doc));
+}
+
+enum json_type json_type(const struct json *v)
+{
+	switch (yyjson_get_type(val(v))) {
+	case YYJSON_TYPE_NULL: return JSON_NULL;
+	case YYJSON_TYPE_BOOL: return JSON_BOOL;
+	case YYJSON_TYPE_NUM:
+		return yyjson_is_real(val(v)) || (yyjson_is_uint(val(v)) && yyjson_get_uint(val(v)) > INT64_MAX) ? JSON_REAL
+														   : JSON_INT;
+	case YYJSON_TYPE_STR: return JSON_STR;
+	case YYJSON_TYPE_ARR: return JSON_ARR;
+	case YYJSON_TYPE_OBJ: return JSON_OBJ;
+	default: return JSON_NONE;
+	}
+}
+
+const struct json *json_get(const struct json *obj, const char *key) { return json_getn(obj, str_c(key)); }
+
+const struct json *json_getn(const struct json *obj, struct str key)
+{
+	return wrap(yyjson_obj_getn(val(obj), key.p, key.n));
+}
+
+size_t json_len(const struct json *v)
+{
+	return yyjson_is_obj(val(v)) ? yyjson_obj_size(val(v)) : yyjson_arr_size(val(v));
+}
+
+bool json_str(const struct json *v, struct str *out)
+{
+	if (!yyjson_is_str(val(v))) return false;
+	*out = str_n(yyjson_get_str(val(v)), yyjson_get_len(val(v)));
+	return true;
+}
+
+bool json_int(const struct json *v, int64_t *out)
+{
+	yyjson_val *y = val(v);
+	if (yyjson_is_uint(y)) {
+		if (yyjson_get_uint(y) > INT64_MAX) return false;
+		*out = (int64_t)yyjson_get_uint(y);
+		return true;
+	}
+	if (yyjson_is_sint(y)) {
+		*out = yyjson_get_sint(y);
+		return true;
+	}
+	if (!yyjson_is_real(y)) return false;
+	double d = yyjson_get_real(y);
+	if (!(d >= -9007199254740992.0 && d <= 9007199254740992.0) || d != floor(d)) return false;
+	*out = (int64_t)d;
+	return true;
+}
+
+bool json_real(const struct json *v, double *out)
+{
+	if (!yyjson_is_num(val(v))) return false;
+	*out = yyjson_get_num(val(v));
+	return true;
+}
+
+bool json_bool(const struct json *v, bool *out)
+{
+	if (!yyjson_is_bool(val(v))) return false;
+	*out = yyjson_get_bool(val(v));
+	return true;
+}
+
+bool json_equal(const struct json *a, const struct json *b)
+{
+	return a == b || (a != NULL && b != NULL && yyjson_equals(val(a), val(b)));
+}
+
+struct json_iter json_iter(const struct json *c)
+{
+	struct json_iter it = {.container = c, .left = json_len(c)};
+	if (it.left > 0) it.next = wrap(unsafe_yyjson_get_first(val(c)));
+	return it;
+}
+
+bool json_next(struct json_iter *it)
+{
+	if (it->left == 0) return false;
+	it->left--;
+	yyjson_val *at = val(it->next);
+	if (yyjson_is_obj(val(it->container))) {
+		it->key = str_n(yyjson_get_str(at), yyjson_get_len(at));
+		at++;
+	}
+	it->val = wrap(at);
+	it->next = wrap(unsafe_yyjson_get_next(at));
+	return true;
+}
+
+void json_write(struct buf *b, const struct json *v)
+{
+	struct jw w = JW(b);
+	jw_value(&w, v);
+}
+
+static bool want(const struct json *obj, const char *key, int flags, bool ok, const char *kind, struct errinfo *info)
+{
+	if (ok) return true;
+	enum json_type t = json_type(json_get(obj, key));
+	if ((t == JSON_NONE || t == JSON_NULL) && (flags & JSON_OPTIONAL)) return true;
+	if (t == JSON_NONE) (void)err_set(info, ERR_BAD_FIELD, "\"%s\" is missing; it must be %s", key, kind);
+	else (void)err_set(info, ERR_BAD_FIELD, "\"%s\" must be %s", key, kind);
+	return false;
+}
+
+bool json_want_str(const struct json *obj, const char *key, int flags, struct str *out, struct errinfo *info)
+{
+	return want(obj, key, flags, json_str(json_get(obj, key), out), "a string", info);
+}
+
+bool json_want_int(const struct json *obj, const char *key, int flags, int64_t lo, int64_t hi, int64_t *out,
+		   struct errinfo *info)
+{
+	int64_t v;
+	if (!json_int(json_get(obj, key), &v)) return want(obj, key, flags, false, "a whole number", info);
+	if (v < lo || v > hi) {
+		(void)err_set(info, ERR_BAD_FIELD, "\"%s\" must be from %lld to %lld", key, (long long)lo, (long long)hi);
+		return false;
+	}
+	*out = v;
+	return true;
+}
+
+bool json_want_bool(const struct json *obj, const char *key, int flags, bool *out, struct errinfo *info)
+{
+	return want(obj, key, flags, json_bool(json_get(obj, key), out), "true or false", info);
+}
+
+static void before_value(struct jw *w)
+{
+	if (w->comma) buf_add_char(w->b, ',');
+	w->comma = true;
+}
+
+static void open_with(struct jw *w, char c)
+{
+	before_value(w);
+	buf_add_char(w->b, c);
+	w->comma = false;
+}
+
+static void close_with(struct jw *w, char c)
+{
+	buf_add_char(w->b, c);
+	w->comma = true;
+}
+
+void jw_obj(struct jw *w) { open_with(w, '{'); }
+void jw_obj_end(struct jw *w) { close_with(w, '}'); }
+void jw_arr(struct jw *w) { open_with(w, '['); }
+void jw_arr_end(struct jw *w) { close_with(w, ']'); }
+
+void jw_key(struct jw *w, const char *key)
+{
+	before_value(w);
+	buf_add_char(w->b, '"');
+	buf_add(w->b, key, strlen(key));
+	buf_add(w->b, "\":", 2);
+	w->comma = false;
+}
+
+/* What must be escaped: 1 below 0x20, quote, backslash, DEL; 2 the first byte of U+2028/9 (e2 80 a8/a9), looked at closer. */
+static const unsigned char escape_class[256] = {
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    ['"'] = 1, ['\\'] = 1, [0x7f] = 1, [0xe2] = 2,
+};
+
+static void add_escaped(struct buf *b, struct str s)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t from = 0;
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (escape_class[c] == 0) continue;
+		if (c == 0xe2) {
+			if (s.n - i < 3 || (unsigned char)s.p[i + 1] != 0x80 || ((unsigned char)s.p[i + 2] & 0xfe) != 0xa8)
+				continue;
+			buf_add(b, s.p + from, i - from);
+			buf_add(b, (unsigned char)s.p[i + 2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
+			i += 2;
+			from = i + 1;
+			continue;
+		}
+		buf_add(b, s.p + from, i - from);
+		from = i + 1;
+		switch (c) {
+		case '"': buf_add(b, "\\\"", 2); break;
+		case '\\': buf_add(b, "\\\\", 2); break;
+		case '\n': buf_add(b, "\\n", 2); break;
+		case '\r': buf_add(b, "\\r", 2); break;
+		case '\t': buf_add(b, "\\t", 2); break;
+		default: buf_add(b, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
+		}
+	}
+	buf_add(b, s.p + from, s.n - from);
+}
+
+static void add_quoted(struct buf *b, struct str s)
+{
+	buf_reserve(b, 0);
+	buf_add_char(b, '"');
+	add_escaped(b, s);
+	buf_add_char(b, '"');
+}
+
+void jw_key_str(struct jw *w, struct str key)
+{
+	before_value(w);
+	add_quoted(w->b, key);
+	buf_add_char(w->b, ':');
+	w->comma = false;
+}
+
+void jw_str(struct jw *w, struct str s)
+{
+	before_value(w);
+	add_quoted(w->b, s);
+}
+
+void jw_int(struct jw *w, int64_t v)
+{
+	before_value(w);
+	buf_add_int(w->b, v);
+}
+
+static void add_number(struct buf *b, const yyjson_val *num)
+{
+	char pool[512];
+	yyjson_alc alc;
+	size_t n;
+	yyjson_alc_pool_init(&alc, pool, sizeof pool);
+	const char *text = yyjson_val_write_opts(num, 0, &alc, &n, NULL);
+	if (text != NULL) buf_add(b, text, n);
+}
+
+void jw_real(struct jw *w, double v)
+{
+	before_value(w);
+	if (!isfinite(v)) {
+		buf_add(w->b, "null", 4);
+		return;
+	}
+	yyjson_val num = {0};
+	yyjson_set_real(&num, v);
+	add_number(w->b, &num);
+}
+
+void jw_bool(struct jw *w, bool v)
+{
+	before_value(w);
+	buf_add_str(w->b, v ? STR("true") : STR("false"));
+}
+
+void jw_null(struct jw *w)
+{
+	before_value(w);
+	buf_add(w->b, "null", 4);
+}
+
+void jw_raw(struct jw *w, struct str json)
+{
+	before_value(w);
+	buf_add_str(w->b, json);
+}
+
+void jw_value(struct jw *w, const struct json *v)
+{
+	switch (json_type(v)) {
+	case JSON_NONE:
+	case JSON_NULL: jw_null(w); return;
+	case JSON_BOOL: jw_bool(w, yyjson_get_bool(val(v))); return;
+	case JSON_STR: jw_str(w, str_n(yyjson_get_str(val(v)), yyjson_get_len(val(v)))); return;
+	case JSON_INT:
+	case JSON_REAL:
+		before_value(w);
+		add_number(w->b, val(v));
+		return;
+	case JSON_ARR:
+		jw_arr(w);
+		for (struct json_iter it = json_iter(v); json_next(&it);) jw_value(w, it.val);
+		jw_arr_end(w);
+		return;
+	case JSON_OBJ:
+		jw_obj(w);
+		for (struct json_iter it = json_iter(v); json_next(&it);) {
+			jw_key_str(w, it.key);
+			jw_value(w, it.val);
+		}
+		jw_obj_end(w);
+	}
+}
+
+void jw_time(struct jw *w, int64_t wall_ms)
+{
+	char text[TIME_TEXT_LEN + 1];
+	time_format(wall_ms, text);
+	jw_str(w, str_n(text, TIME_TEXT_LEN));
+}
+
+void jw_kstr(struct jw *w, const char *key, struct str s)
+{
+	jw_key(w, key);
+	jw_str(w, s);
+}
+
+void jw_kint(struct jw *w, const char *key, int64_t v)
+{
+	jw_key(w, key);
+	jw_int(w, v);
+}
+
+void jw_kbool(struct jw *w, const char *key, bool v)
+{
+	jw_key(w, key);
+	jw_bool(w, v);
+}
+
+void jw_ktime(struct jw *w, const char *key, int64_t wall_ms)
+{
+	jw_key(w, key);
+	jw_time(w, wall_ms);
+}
+
+void jw_kraw(struct jw *w, const char *key, struct str json)
+{
+	jw_key(w, key);
+	jw_raw(w, json);
+}
