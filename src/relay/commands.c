@@ -1,0 +1,237 @@
+/* The steps of a request after it was sent, on the writer thread. See commands.h for what each promises. */
+#include "relay/commands.h"
+
+#include "base/clock.h"
+#include "relay/view_load.h"
+
+static enum err job_read(struct txn *t, const struct record *r, struct job_info *job)
+{
+	struct zone_info zi;
+	struct arena *arena = txn_arena(t);
+	enum err e = txn_zone_info(t, r->zone, &zi);
+	if (e != OK) return e;
+	*job = (struct job_info){.request_id = arena_str(arena, r->name), .row = r->row, .conv = r->conv, .zone = r->zone,
+				 .user = zi.user};
+	return request_read(&job->request, r, arena);
+}
+
+static enum err job_put(struct txn *t, struct record *r, struct job_info *job)
+{
+	request_write(&job->request, r, txn_arena(t));
+	return txn_put(t, r);
+}
+
+static enum err note_claimed(void *ctx, const struct record *r)
+{
+	if (r->state == RQ_CLAIMED) *(bool *)ctx = true;
+	return OK;
+}
+
+enum err cmd_claim_run(struct txn *t, struct store_op *op)
+{
+	struct cmd_claim *c = CONTAINER_OF(op, struct cmd_claim, op);
+	struct record r;
+	bool running = false;
+	enum err e = txn_get_row(t, c->row, &r);
+	if (e == OK) e = job_read(t, &r, &c->job);
+	if (e != OK) return e;
+	struct request *q = &c->job.request;
+	if (q->state != RQ_QUEUED && q->state != RQ_RETRYING)
+		return err_set(&op->info, ERR_BAD_STATE, "the request is %.*s", STR_ARG(request_state_name(q->state)));
+	e = txn_open_requests(t, r.zone, r.conv, note_claimed, &running);
+	if (e != OK) return e;
+	if (running) return err_set(&op->info, ERR_BAD_STATE, "another request of this session is running");
+	q->state = RQ_CLAIMED;
+	q->attempt++;
+	q->owner = c->incarnation;
+	q->last_started_ms = txn_now_ms(t);
+	e = job_put(t, &r, &c->job);
+	if (e == OK) e = view_load(t, c->context_bytes, &c->job);
+	return e;
+}
+
+/* A message made by the daemon: the reply, or what an attempt had said when it was stopped or gave up. */
+static enum err put_answer(struct txn *t, const struct cmd_finish *c, struct str name, struct str status)
+{
+	const struct request *q = &c->job.request;
+	struct arena *arena = txn_arena(t);
+	struct record m = {.zone = c->job.zone, .type = RT_MESSAGE, .name = name, .conv = c->job.conv};
+	enum err e = txn_last_ord(t, m.zone, m.conv, &m.ord);
+	if (e != OK) return e;
+	m.ord++;
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	jw_obj(&w);
+	jw_kstr(&w, "conversationId", q->conversation_id);
+	jw_kstr(&w, "sessionId", q->session_id);
+	jw_kint(&w, "ord", m.ord);
+	jw_kstr(&w, "role", STR("assistant"));
+	jw_kstr(&w, "text", c->text);
+	jw_kstr(&w, "parent", q->message_id);
+	jw_kstr(&w, "requestId", c->job.request_id);
+	jw_kint(&w, "attempt", q->attempt);
+	jw_kstr(&w, "model", q->model);
+	if (c->finish_reason.n > 0) jw_kstr(&w, "finishReason", c->finish_reason);
+	jw_kstr(&w, "status", status);
+	jw_obj_end(&w);
+	m.fields = arena_str(arena, buf_str(&b));
+	buf_release(&b);
+	return txn_put(t, &m);
+}
+
+/* What is left of an attempt that did not become the reply: a message a person can read, under a name of its own. */
+static enum err keep_partial(struct txn *t, const struct cmd_finish *c, struct str status)
+{
+	char label[32];
+	if (c->text.n == 0) return OK;
+	struct buf b = BUF_INIT(sizeof label);
+	buf_addf(&b, "partial.%lld", (long long)c->job.request.attempt);
+	(void)str_copy(buf_str(&b), label, sizeof label);
+	buf_release(&b);
+	struct id id = id_derive(c->job.request_id, label);
+	return put_answer(t, c, id_str(&id), status);
+}
+
+static enum err close_stream(struct txn *t, const struct cmd_finish *c, enum stream_kind kind, struct str status)
+{
+	struct str text = kind == STREAM_TEXT ? c->text : c->thinking;
+	if (text.n == 0) return OK;
+	return txn_stream_close(t, &(struct stream_row){.request = c->row, .attempt = c->job.request.attempt, .kind = kind,
+							.status = status, .text = text});
+}
+
+static void set_error(struct request *q, const struct cmd_finish *c)
+{
+	q->error_code = c->err == OK ? STR("") : str_c(err_code(c->err));
+	q->error_text = c->err == OK ? STR("") : c->error_text;
+}
+
+/* One row per way to end: state, the attempt's outcome, the closed stream's status, and the status of the message that
+ * keeps partial text ("" keeps none: the stream row does). */
+static const struct ending {
+	enum request_state state;
+	struct str outcome, stream, partial;
+} endings[] = {
+    [FINISH_DONE] = {RQ_DONE, STR_INIT("done"), STR_INIT("done"), STR_INIT("")},
+    [FINISH_RETRY] = {RQ_RETRYING, STR_INIT("failed"), STR_INIT("superseded"), STR_INIT("")},
+    [FINISH_FAILED] = {RQ_FAILED, STR_INIT("failed"), STR_INIT("failed"), STR_INIT("failed")},
+    [FINISH_STOPPED] = {RQ_STOPPED, STR_INIT("stopped"), STR_INIT("stopped"), STR_INIT("interrupted")},
+    [FINISH_RECOVER] = {RQ_QUEUED, STR_INIT("interrupted"), STR_INIT("superseded"), STR_INIT("")},
+};
+
+static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
+{
+	struct request *q = &c->job.request;
+	bool was_running = q->state == RQ_CLAIMED;
+	enum finish_as as = c->as;
+	if (as == FINISH_RECOVER && q->attempt - q->base >= c->max_attempts) as = FINISH_FAILED;
+	const struct ending *end = &endings[as];
+	enum err e = OK;
+	if (was_running) {
+		struct attempt_end a = {c->times, end->outcome, c->err, c->error_text, (int64_t)c->text.n};
+		request_add_attempt(q, &a, txn_arena(t));
+		if (as == FINISH_DONE) e = put_answer(t, c, q->reply_id, STR("complete"));
+		else if (end->partial.n > 0) e = keep_partial(t, c, end->partial);
+		/* A reply's text is in its message; every other text keeps its own stream. */
+		if (e == OK && as != FINISH_DONE) e = close_stream(t, c, STREAM_TEXT, end->stream);
+		if (e == OK) e = close_stream(t, c, STREAM_THINKING, end->stream);
+	}
+	if (e != OK) return e;
+	q->state = end->state;
+	q->stop_requested = as == FINISH_STOPPED;
+	q->next_try_ms = c->next_try_ms;
+	q->last_completed_ms = request_is_open(q->state) ? q->last_completed_ms : txn_now_ms(t);
+	q->input_tokens = c->input_tokens;
+	q->output_tokens = c->output_tokens;
+	q->usage_estimated = c->usage_estimated;
+	set_error(q, c);
+	return job_put(t, r, &c->job);
+}
+
+enum err cmd_finish_run(struct txn *t, struct store_op *op)
+{
+	struct cmd_finish *c = CONTAINER_OF(op, struct cmd_finish, op);
+	struct record r;
+	enum err e = txn_get_row(t, c->row, &r);
+	if (e == OK) e = job_read(t, &r, &c->job);
+	if (e != OK) return e;
+	const struct request *q = &c->job.request;
+	bool fence = q->attempt == c->attempt && (q->state != RQ_CLAIMED || q->owner == c->incarnation);
+	bool fits = c->as == FINISH_STOPPED ? request_is_open(q->state) : q->state == RQ_CLAIMED;
+	if (c->as == FINISH_RECOVER) fence = q->owner != c->incarnation && q->attempt == c->attempt;
+	if (!fence || !fits)
+		return err_set(&op->info, ERR_SUPERSEDED, "the request is %.*s at attempt %lld",
+			       STR_ARG(request_state_name(q->state)), (long long)q->attempt);
+	return finish(t, c, &r);
+}
+
+enum err request_find(struct txn *t, int64_t user, struct str id, struct record *r, struct job_info *job,
+		      struct errinfo *info)
+{
+	uint32_t zone;
+	enum err e = txn_zone(t, user, ZONE_HOME, false, &zone);
+	if (e == OK) e = txn_get(t, zone, RT_REQUEST, id, r);
+	if (e == OK && r->deleted) e = ERR_NOT_FOUND;
+	if (e == ERR_NOT_FOUND) return err_set(info, e, "there is no request %.*s", STR_ARG(id));
+	if (e == OK) e = job_read(t, r, job);
+	return e;
+}
+
+enum err cmd_retry_run(struct txn *t, struct store_op *op)
+{
+	struct cmd_retry *c = CONTAINER_OF(op, struct cmd_retry, op);
+	struct record r;
+	enum err e = request_find(t, c->user, c->request_id, &r, &c->job, &op->info);
+	if (e != OK) return e;
+	struct request *q = &c->job.request;
+	if (q->state != RQ_FAILED && q->state != RQ_STOPPED)
+		return err_set(&op->info, ERR_BAD_STATE, "only a failed or stopped request can be tried again; this one is %.*s",
+			       STR_ARG(request_state_name(q->state)));
+	q->state = RQ_QUEUED;
+	q->base = q->attempt;
+	q->stop_requested = false;
+	q->queued_ms = txn_now_ms(t);
+	q->error_code = q->error_text = STR("");
+	return job_put(t, &r, &c->job);
+}
+
+enum err cmd_chunks_run(struct txn *t, struct store_op *op)
+{
+	struct cmd_chunks *c = CONTAINER_OF(op, struct cmd_chunks, op);
+	enum err e = OK;
+	for (size_t i = 0; i < c->n && e == OK; i++) e = txn_chunk_add(t, &c->list[i]);
+	return e;
+}
+
+enum err cmd_request_get_run(struct txn *t, struct store_op *op)
+{
+	struct cmd_request_get *c = CONTAINER_OF(op, struct cmd_request_get, op);
+	return request_find(t, c->user, c->request_id, &c->rec, &c->job, &op->info);
+}
+
+struct collect {
+	struct txn *t;
+	struct cmd_open_requests *c;
+};
+
+static enum err collect_open(void *ctx, const struct record *r)
+{
+	struct collect *k = ctx;
+	struct cmd_open_requests *c = k->c;
+	if (c->n == c->cap) {
+		c->cap = MAX(c->cap * 2, (size_t)32);
+		struct job_info *more = arena_alloc(&c->op.arena, xmul(c->cap, sizeof *more));
+		if (c->n > 0) memcpy(more, c->list, c->n * sizeof *more);
+		c->list = more;
+	}
+	enum err e = job_read(k->t, r, &c->list[c->n]);
+	if (e == OK) c->n++;
+	return e;
+}
+
+enum err cmd_open_requests_run(struct txn *t, struct store_op *op)
+{
+	struct collect k = {t, CONTAINER_OF(op, struct cmd_open_requests, op)};
+	k.c->n = 0;
+	return txn_open_requests(t, 0, 0, collect_open, &k);
+}

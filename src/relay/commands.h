@@ -1,0 +1,126 @@
+/* What the relay does to the store: one function per step, run on the writer thread inside the transaction.
+ *
+ * Everything that races is decided here and nowhere else: is this message id new, is that session alive, may this
+ * request be claimed, is this attempt still the one. The loop's own picture of the queue is only good for fast refusals.
+ * Each command is a struct that starts with its store_op; inputs are set by the caller and must live until done; results
+ * are in the op's arena.
+ *
+ * A request's life in commits: (1) message + request, already claimed when a slot is free; (2) reply + completion. What
+ * streams between them goes through cmd_chunks. */
+#ifndef ROOST_RELAY_COMMANDS_H
+#define ROOST_RELAY_COMMANDS_H
+
+#include "relay/request.h"
+#include "store/store.h"
+#include "talk/view.h"
+
+/* What the loop must know to work on a request; strings in the op's arena. */
+struct job_info {
+	struct str request_id;
+	int64_t row, conv; /* rows of the Request and of its Conversation */
+	uint32_t zone;
+	int64_t user;
+	struct request request;
+	struct talk_message *messages; /* only after a claim: the view, oldest first */
+	size_t nmessages;
+};
+
+/* message:send. */
+struct cmd_send {
+	struct store_op op;
+	/* in */
+	int64_t user;
+	struct str message_id, conversation_id, session_id; /* one of the last two may be STR_NONE */
+	struct str text, parts, parent;                     /* parts: a JSON array or STR_NONE */
+	bool automatic, wants_answer;
+	struct str model, params; /* of the request */
+	bool claim;               /* a slot is held: claim at once when nothing of this session is open */
+	int64_t incarnation, context_bytes, open_max; /* open_max: limits.open_requests */
+	/* out */
+	bool duplicate, claimed;
+	int64_t ord, at_ms; /* place and time of the message as it is stored */
+	struct str out_session_id; /* the session the message is in; with ERR_SESSION_KILLED the current one */
+	int64_t tag_seq;           /* for the ack: the tag the message had when it was first stored */
+	bool has_request;
+	struct job_info job;
+};
+enum err cmd_send_run(struct txn *t, struct store_op *op);
+/* The same content gives the same digest: conversation, text, parts, and whether an answer was asked for. */
+#define ORIGIN_LEN 25
+
+/* Takes the request for an attempt. ERR_BAD_STATE: it is not waiting any more, or another of its session is running. */
+struct cmd_claim {
+	struct store_op op;
+	int64_t row, incarnation, context_bytes;
+	struct job_info job; /* out */
+};
+enum err cmd_claim_run(struct txn *t, struct store_op *op);
+
+/* Ends an attempt: the fence is (row, attempt, incarnation). ERR_SUPERSEDED when it does not hold any more; then nothing
+ * changed. */
+enum finish_as {
+	FINISH_DONE,    /* the reply and the completion, one commit */
+	FINISH_RETRY,   /* failed, another attempt at next_try_ms */
+	FINISH_FAILED,  /* failed for good */
+	FINISH_STOPPED, /* a person stopped it; also ends one that is only queued or waiting */
+	FINISH_RECOVER  /* its daemon died: close the attempt and queue it again, or fail it when it used up its tries */
+};
+struct cmd_finish {
+	struct store_op op;
+	/* in */
+	enum finish_as as;
+	int64_t row, attempt, incarnation;
+	struct turn_times times;
+	struct str text, thinking;
+	enum err err;
+	struct str error_text;
+	int64_t next_try_ms;
+	int64_t max_attempts; /* FINISH_RECOVER */
+	int64_t input_tokens, output_tokens;
+	bool usage_estimated;
+	struct str finish_reason;
+	/* out */
+	struct job_info job; /* as it is now, also when nothing changed */
+};
+enum err cmd_finish_run(struct txn *t, struct store_op *op);
+
+/* request:retry of a failed or stopped one: queued again, with a fresh budget of attempts. */
+struct cmd_retry {
+	struct store_op op;
+	int64_t user;
+	struct str request_id;
+	struct job_info job; /* out */
+};
+enum err cmd_retry_run(struct txn *t, struct store_op *op);
+
+/* Text that arrived since the last commit, of any number of streams. */
+struct cmd_chunks {
+	struct store_op op;
+	struct chunk *list; /* in; ids out */
+	size_t n;
+};
+enum err cmd_chunks_run(struct txn *t, struct store_op *op);
+
+/* Looks a request up for its owner. ERR_NOT_FOUND also when it is another user's. */
+struct cmd_request_get {
+	struct store_op op;
+	int64_t user;
+	struct str request_id;
+	struct job_info job; /* out */
+	struct record rec;   /* out */
+};
+enum err cmd_request_get_run(struct txn *t, struct store_op *op);
+
+/* The same inside another command. */
+MUST_USE enum err request_find(struct txn *t, int64_t user, struct str id, struct record *r, struct job_info *job,
+			       struct errinfo *info);
+
+/* All open requests: at start, and for the sweep. */
+struct cmd_open_requests {
+	struct store_op op;
+	struct job_info *list; /* out, oldest first */
+	size_t n, cap;
+};
+enum err cmd_open_requests_run(struct txn *t, struct store_op *op);
+
+#endif

@@ -1,0 +1,132 @@
+/* The relay: which request runs now, and what happens to it.
+ *
+ * A pure state machine over the open requests of all users. Inputs are facts (a request was committed, a slot's call
+ * said something, a command was committed, this much time passed, a person said stop); it answers with effects through a
+ * small table of functions. It does no I/O; the daemon performs the effects for real (host/work.c).
+ *
+ * Rules
+ *  - One request at a time within a conversation's session, in the order they were committed; conversations in parallel.
+ *  - A provider has a number of slots. Free slots go round-robin over users, then over a user's sessions.
+ *  - A request that waits to be tried again keeps its session's place and holds no slot.
+ *  - What a device is shown was committed first: text goes into a log (one command at a time, with everything that has
+ *    arrived since the last) and is published when that is on disk.
+ *  - Stop works in every phase and does not wait for the disk: the call is cut first, the record follows.
+ *  - The picture here may be wrong, and that must be harmless: the store's fences decide. relay_sweep repairs what is
+ *    missing here, relay_watch repairs what does not move.
+ *
+ * One thread. */
+#ifndef ROOST_RELAY_RELAY_H
+#define ROOST_RELAY_RELAY_H
+
+#include <sys/queue.h>
+
+#include "relay/commands.h"
+#include "talk/turn.h"
+
+struct relay;
+struct job;
+
+/* The stream as devices see it. */
+struct delta {
+	struct job *job;
+	enum stream_kind kind;
+	int64_t attempt, offset;
+	struct str text;
+};
+
+/* Effects. Every command handed to `submit` comes back through relay_committed, whatever became of it. Calls come back
+ * through relay_call_*, never from inside call_start. */
+struct relay_effects {
+	void (*submit)(void *ctx, struct store_op *op);
+	void *(*call_start)(void *ctx, struct job *j, const struct talk_message *messages, size_t n);
+	void (*call_cancel)(void *ctx, void *call);
+	void (*call_pause)(void *ctx, void *call, bool paused);
+	void (*publish)(void *ctx, const struct delta *d);         /* committed text */
+	void (*state)(void *ctx, struct job *j);                   /* the request's visible state changed */
+	void (*event)(void *ctx, const char *type, const struct job *j, enum err e, struct str detail);
+};
+
+struct relay_config {
+	const struct limits *limits;
+	int64_t incarnation;
+	size_t nproviders;
+	const int64_t *slots; /* per provider */
+	uint64_t seed;
+	/* The provider of a model, -1 when unknown. */
+	int (*provider_of)(void *ctx, struct str model);
+	const struct relay_effects *effects;
+	void *ctx;
+};
+struct relay *relay_new(const struct relay_config *c);
+/* Cuts every call and starts nothing more. Commands may still be on their way and hold views of the relay's memory: free
+ * it only after the store has returned them all. */
+void relay_halt(struct relay *r);
+void relay_free(struct relay *r);
+
+/* Recovery at start, in this order: every chunk of the log, then every open request, then relay_start. */
+void relay_recover_chunk(struct relay *r, const struct chunk *c);
+void relay_recover_job(struct relay *r, const struct job_info *info, struct now now);
+void relay_start(struct relay *r, struct now now);
+
+/* A send may hold a slot before it is committed, so that message, request and claim are one commit. relay_reserve says
+ * whether there is one (provider index in *out_provider); after the commit relay_admit consumes it, and after a failure
+ * relay_unreserve gives it back. */
+bool relay_reserve(struct relay *r, struct str conversation_id, struct str model, int *out_provider);
+void relay_unreserve(struct relay *r, int provider, struct now now);
+/* An open request was committed; `info->request.state` says whether it is claimed. `reserved` is the provider whose slot
+ * is held, or -1. */
+void relay_admit(struct relay *r, const struct job_info *info, int reserved, struct now now);
+
+void relay_committed(struct relay *r, struct store_op *op, struct now now);
+/* Frees a command of the relay's that came back and is not to be looked at (the relay is gone). */
+void relay_drop_op(struct store_op *op);
+
+void relay_call_connected(struct relay *r, struct job *j, struct now now);
+void relay_call_text(struct relay *r, struct job *j, enum stream_kind kind, struct str text, struct now now);
+void relay_call_done(struct relay *r, struct job *j, enum err e, const struct errinfo *info, bool retryable,
+		     int64_t input_tokens, int64_t output_tokens, bool estimated, struct str finish_reason, struct now now);
+
+/* A person's stop. False when no such request is open here. */
+bool relay_stop(struct relay *r, struct str request_id, struct now now);
+/* Stops what runs or waits in a session or a conversation (STR_NONE: any) of a user; how many. */
+size_t relay_stop_session(struct relay *r, int64_t user, struct str session_id, struct str conversation_id,
+			  struct now now);
+
+/* Timers: the next moment (boot ms) at which relay_tick has something to do, INT64_MAX when none. */
+int64_t relay_next_ms(const struct relay *r);
+void relay_tick(struct relay *r, struct now now);
+/* The 1 s sweep: `list` is every open request on disk. Admits what is missing here. Returns how many those were. */
+size_t relay_sweep(struct relay *r, const struct job_info *list, size_t n, struct now now);
+/* The 10 s watchdog: recovers attempts without a sign of life for longer than their deadlines allow, and a pump whose
+ * command never came back. Returns how many it touched. */
+size_t relay_watch(struct relay *r, struct now now);
+/* While more than RELAY_BUSY_STREAMS stream, text is gathered for this long before it is committed; 0 at once. */
+#define RELAY_BUSY_STREAMS 16
+#define RELAY_GATHER_MS 3
+/* Text waiting for the pump is due: the host calls relay_pump then. */
+bool relay_pump_due(const struct relay *r);
+void relay_pump(struct relay *r, struct now now);
+
+/* Looking. */
+struct job *relay_find(struct relay *r, struct str request_id);
+struct relay_counts {
+	int64_t open, running, waiting, retrying, streams;
+};
+void relay_counts(const struct relay *r, struct relay_counts *out);
+int64_t relay_running_on(const struct relay *r, int provider);
+void relay_each_running(struct relay *r, int64_t conv, void (*fn)(void *ctx, struct job *j), void *ctx);
+int64_t relay_first_chunk(const struct relay *r); /* chunks below it belong to no running attempt */
+
+/* A job, for those who show it. */
+struct str job_request_id(const struct job *j);
+int64_t job_user(const struct job *j);
+int64_t job_conv(const struct job *j);
+int64_t job_row(const struct job *j);
+const struct request *job_request(const struct job *j);
+const struct turn *job_turn(const struct job *j);
+struct str job_state_name(const struct job *j); /* "streaming" included */
+int64_t job_shown(const struct job *j, enum stream_kind kind); /* committed bytes of the running attempt */
+int64_t job_retry_wall_ms(const struct job *j);
+int job_provider(const struct job *j);
+
+#endif

@@ -1,0 +1,164 @@
+#include "relay/request.h"
+
+#include "base/clock.h"
+
+static const struct str state_names[] = {STR_INIT(""),     STR_INIT("queued"), STR_INIT("claimed"), STR_INIT("retrying"),
+					 STR_INIT("done"), STR_INIT("failed"), STR_INIT("stopped")};
+
+struct str request_state_name(enum request_state s) { return state_names[s]; }
+
+static enum request_state state_of(struct str name)
+{
+	for (size_t i = 1; i < ARRAY_LEN(state_names); i++)
+		if (str_eq(name, state_names[i])) return (enum request_state)i;
+	return RQ_NONE;
+}
+
+static struct str get_str(const struct json *o, const char *key, struct arena *arena)
+{
+	struct str s = STR_NONE;
+	return json_str(json_get(o, key), &s) ? arena_str(arena, s) : STR("");
+}
+
+static int64_t get_int(const struct json *o, const char *key, int64_t or)
+{
+	int64_t v;
+	return json_int(json_get(o, key), &v) ? v : or;
+}
+
+static int64_t get_time(const struct json *o, const char *key)
+{
+	struct str s;
+	int64_t ms;
+	return json_str(json_get(o, key), &s) && time_parse(s, &ms) ? ms : 0;
+}
+
+static struct str get_raw(const struct json *o, const char *key, enum json_type type, struct arena *arena)
+{
+	const struct json *v = json_get(o, key);
+	if (json_type(v) != type) return STR("");
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	json_write(&b, v);
+	struct str s = arena_str(arena, buf_str(&b));
+	buf_release(&b);
+	return s;
+}
+
+enum err request_read(struct request *q, const struct record *r, struct arena *arena)
+{
+	struct json_doc *doc = NULL;
+	if (json_parse(r->fields, &doc, NULL) != OK) return ERR_CORRUPT;
+	const struct json *o = json_root(doc), *err = json_get(o, "error"), *usage = json_get(o, "usage");
+	*q = (struct request){
+	    .conversation_id = get_str(o, "conversationId", arena),
+	    .session_id = get_str(o, "sessionId", arena),
+	    .message_id = get_str(o, "messageId", arena),
+	    .reply_id = get_str(o, "replyId", arena),
+	    .device_id = get_str(o, "deviceId", arena),
+	    .state = state_of(get_str(o, "state", arena)),
+	    .attempt = get_int(o, "attempt", 0),
+	    .base = get_int(o, "attemptBase", 0),
+	    .owner = get_int(o, "owner", 0),
+	    .model = get_str(o, "model", arena),
+	    .params = get_raw(o, "params", JSON_OBJ, arena),
+	    .queued_ms = get_time(o, "queuedAt"),
+	    .last_started_ms = get_time(o, "lastStarted"),
+	    .last_completed_ms = get_time(o, "lastCompleted"),
+	    .next_try_ms = get_time(o, "nextTryAt"),
+	    .error_code = get_str(err, "code", arena),
+	    .error_text = get_str(err, "message", arena),
+	    .input_tokens = get_int(usage, "inputTokens", -1),
+	    .output_tokens = get_int(usage, "outputTokens", -1),
+	    .attempts = get_raw(o, "attempts", JSON_ARR, arena),
+	};
+	(void)json_bool(json_get(o, "stopRequested"), &q->stop_requested);
+	(void)json_bool(json_get(usage, "estimated"), &q->usage_estimated);
+	json_free(doc);
+	return q->state == RQ_NONE ? ERR_CORRUPT : OK;
+}
+
+static void put_time(struct jw *w, const char *key, int64_t ms)
+{
+	if (ms != 0) jw_ktime(w, key, ms);
+}
+
+void request_write(const struct request *q, struct record *r, struct arena *arena)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	jw_obj(&w);
+	jw_kstr(&w, "conversationId", q->conversation_id);
+	jw_kstr(&w, "sessionId", q->session_id);
+	jw_kstr(&w, "messageId", q->message_id);
+	jw_kstr(&w, "replyId", q->reply_id);
+	jw_kstr(&w, "deviceId", q->device_id);
+	jw_kstr(&w, "state", request_state_name(q->state));
+	jw_kint(&w, "attempt", q->attempt);
+	if (q->base != 0) jw_kint(&w, "attemptBase", q->base);
+	jw_kint(&w, "owner", q->owner);
+	jw_kbool(&w, "needsResponse", request_is_open(q->state));
+	jw_kbool(&w, "isGenerating", q->state == RQ_CLAIMED);
+	jw_kbool(&w, "stopRequested", q->stop_requested);
+	jw_kstr(&w, "model", q->model);
+	if (q->params.n > 0) jw_kraw(&w, "params", q->params);
+	put_time(&w, "queuedAt", q->queued_ms);
+	put_time(&w, "lastStarted", q->last_started_ms);
+	put_time(&w, "lastCompleted", q->last_completed_ms);
+	if (q->state == RQ_RETRYING) put_time(&w, "nextTryAt", q->next_try_ms);
+	if (q->error_code.n > 0) {
+		jw_key(&w, "error");
+		jw_obj(&w);
+		jw_kstr(&w, "code", q->error_code);
+		jw_kstr(&w, "message", q->error_text);
+		jw_obj_end(&w);
+	}
+	if (q->input_tokens >= 0 || q->output_tokens >= 0) {
+		jw_key(&w, "usage");
+		jw_obj(&w);
+		if (q->input_tokens >= 0) jw_kint(&w, "inputTokens", q->input_tokens);
+		if (q->output_tokens >= 0) jw_kint(&w, "outputTokens", q->output_tokens);
+		jw_kbool(&w, "estimated", q->usage_estimated);
+		jw_obj_end(&w);
+	}
+	if (q->attempts.n > 0) jw_kraw(&w, "attempts", q->attempts);
+	jw_obj_end(&w);
+	r->fields = arena_str(arena, buf_str(&b));
+	r->state = request_is_open(q->state) ? (int32_t)q->state : 0;
+	buf_release(&b);
+}
+
+void request_add_attempt(struct request *q, const struct attempt_end *e, struct arena *arena)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	struct json_doc *doc = NULL;
+	jw_arr(&w);
+	if (q->attempts.n > 0 && json_parse(q->attempts, &doc, NULL) == OK) {
+		size_t have = json_len(json_root(doc));
+		size_t skip = have >= REQUEST_ATTEMPTS_KEPT ? have - REQUEST_ATTEMPTS_KEPT + 1 : 0;
+		for (struct json_iter it = json_iter(json_root(doc)); json_next(&it);)
+			if (skip > 0) skip--;
+			else jw_value(&w, it.val);
+	}
+	jw_obj(&w);
+	jw_kint(&w, "attempt", q->attempt);
+	jw_kint(&w, "owner", q->owner);
+	jw_kstr(&w, "outcome", e->outcome);
+	put_time(&w, "claimedAt", e->times.claimed);
+	put_time(&w, "connectedAt", e->times.connected);
+	put_time(&w, "firstTokenAt", e->times.first_token);
+	put_time(&w, "doneAt", e->times.done);
+	jw_kint(&w, "bytes", e->bytes);
+	if (e->err != OK) {
+		jw_key(&w, "error");
+		jw_obj(&w);
+		jw_kstr(&w, "code", str_c(err_code(e->err)));
+		jw_kstr(&w, "message", e->error_text);
+		jw_obj_end(&w);
+	}
+	jw_obj_end(&w);
+	jw_arr_end(&w);
+	q->attempts = arena_str(arena, buf_str(&b));
+	buf_release(&b);
+	json_free(doc);
+}

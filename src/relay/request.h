@@ -1,0 +1,52 @@
+/* A Request record as the relay reads and writes it.
+ *
+ * On disk a request is `queued`, `claimed`, `retrying`, `done`, `failed` or `stopped`; `streaming` is a claimed one whose
+ * first text has arrived and is only ever seen live, so that a request costs two commits and not three. The record's
+ * state column is set while it is open, which is what the queue is: there is no other list of work on disk.
+ *
+ * Fence: `attempt` grows with every claim, `owner` is the incarnation of the daemon that made it. Whoever wants to finish
+ * an attempt must name both, inside the write transaction; a daemon that comes back after another has claimed finds
+ * them changed. */
+#ifndef ROOST_RELAY_REQUEST_H
+#define ROOST_RELAY_REQUEST_H
+
+#include "record/record.h"
+#include "talk/turn.h"
+
+enum request_state { RQ_NONE, RQ_QUEUED, RQ_CLAIMED, RQ_RETRYING, RQ_DONE, RQ_FAILED, RQ_STOPPED };
+static inline bool request_is_open(enum request_state s) { return s >= RQ_QUEUED && s <= RQ_RETRYING; }
+struct str request_state_name(enum request_state s);
+
+struct request {
+	struct str conversation_id, session_id, message_id, reply_id;
+	struct str device_id; /* who asked */
+	enum request_state state;
+	int64_t attempt; /* of the running or last attempt; 0 before the first */
+	int64_t base;    /* attempts up to this one belong to earlier tries of a person */
+	int64_t owner;   /* incarnation that claimed it; 0 none */
+	bool stop_requested;
+	struct str model, params; /* params: a JSON object, "" none */
+	int64_t queued_ms, last_started_ms, last_completed_ms, next_try_ms; /* wall; 0 none */
+	struct str error_code, error_text;                                  /* of the last failure */
+	int64_t input_tokens, output_tokens;                                /* -1 unknown */
+	bool usage_estimated;
+	struct str attempts; /* JSON array of the finished attempts, newest last, at most REQUEST_ATTEMPTS_KEPT */
+};
+#define REQUEST_ATTEMPTS_KEPT 16
+
+/* Strings are views into the record's fields or copies in `arena`. ERR_CORRUPT when the fields are not a request's. */
+MUST_USE enum err request_read(struct request *q, const struct record *r, struct arena *arena);
+/* Sets r->fields (in the arena) and r->state. */
+void request_write(const struct request *q, struct record *r, struct arena *arena);
+
+/* How an attempt ended, for the list. */
+struct attempt_end {
+	struct turn_times times;
+	struct str outcome; /* "done", "failed", "stopped", "interrupted" */
+	enum err err;
+	struct str error_text;
+	int64_t bytes; /* of text it produced */
+};
+void request_add_attempt(struct request *q, const struct attempt_end *e, struct arena *arena);
+
+#endif
