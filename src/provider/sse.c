@@ -1,0 +1,94 @@
+#include "provider/sse.h"
+
+void sse_init(struct sse *s, size_t max_event_bytes)
+{
+	*s = (struct sse){.line = BUF_INIT(max_event_bytes),
+			  .name = BUF_INIT(max_event_bytes),
+			  .data = BUF_INIT(max_event_bytes)};
+}
+
+void sse_release(struct sse *s)
+{
+	buf_release(&s->line);
+	buf_release(&s->name);
+	buf_release(&s->data);
+}
+
+static enum err too_long(const struct sse *s, struct errinfo *info)
+{
+	return err_set(info, ERR_PROVIDER_LIMIT, "the provider sent an event longer than %zu bytes", s->line.max);
+}
+
+/* An empty line: the event is complete. *go is what its reader said. */
+static void dispatch(struct sse *s, sse_fn fn, void *ctx, bool *go)
+{
+	if (s->has_data) *go = fn(ctx, (struct sse_event){buf_str(&s->name), buf_str(&s->data)});
+	buf_clear(&s->name);
+	buf_clear(&s->data);
+	s->has_data = false;
+}
+
+static bool take_line(struct sse *s, struct str line, sse_fn fn, void *ctx, bool *go)
+{
+	if (!s->after_first && str_starts(line, STR("\xef\xbb\xbf"))) line = str_n(line.p + 3, line.n - 3);
+	s->after_first = true;
+	if (line.n == 0) {
+		dispatch(s, fn, ctx, go);
+		return true;
+	}
+	const char *colon = memchr(line.p, ':', line.n);
+	struct str field = line, value = STR("");
+	if (colon != NULL) {
+		field.n = (size_t)(colon - line.p);
+		value = str_n(colon + 1, line.n - field.n - 1);
+		if (str_starts(value, STR(" "))) value = str_n(value.p + 1, value.n - 1);
+	}
+	if (str_eq(field, STR("data"))) {
+		if (s->has_data) buf_add_char(&s->data, '\n');
+		s->has_data = true;
+		return buf_add_str(&s->data, value);
+	}
+	if (str_eq(field, STR("event"))) {
+		buf_clear(&s->name);
+		return buf_add_str(&s->name, value);
+	}
+	return true;
+}
+
+static size_t line_end(struct str t)
+{
+	size_t n = 0;
+	while (n < t.n && t.p[n] != '\n' && t.p[n] != '\r') n++;
+	return n;
+}
+
+enum err sse_feed(struct sse *s, struct str t, sse_fn fn, void *ctx, struct errinfo *info)
+{
+	bool go = true;
+	while (go && t.n > 0) {
+		if (s->after_cr && t.p[0] == '\n') t = str_n(t.p + 1, t.n - 1);
+		s->after_cr = false;
+		size_t n = line_end(t);
+		if (n == t.n) return buf_add_str(&s->line, t) ? OK : too_long(s, info);
+		s->after_cr = t.p[n] == '\r';
+		struct str line = str_n(t.p, n);
+		t = str_n(t.p + n + 1, t.n - n - 1);
+		bool joined = s->line.n > 0; /* the line began in an earlier piece */
+		if (joined) {
+			if (!buf_add_str(&s->line, line)) return too_long(s, info);
+			line = buf_str(&s->line);
+		}
+		if (line.n > s->line.max || !take_line(s, line, fn, ctx, &go)) return too_long(s, info);
+		if (joined) buf_clear(&s->line);
+	}
+	return OK;
+}
+
+enum err sse_end(struct sse *s, sse_fn fn, void *ctx, struct errinfo *info)
+{
+	bool go = true;
+	if (s->line.n > 0 && !take_line(s, buf_str(&s->line), fn, ctx, &go)) return too_long(s, info);
+	buf_clear(&s->line);
+	dispatch(s, fn, ctx, &go);
+	return OK;
+}
