@@ -1,0 +1,195 @@
+/* The HTTP routes. A verb that exists as a frame exists here too, with the same members and the same errors; a row says
+ * how the path and the query become the frame's members. */
+#include "base/clock.h"
+#include "server/server.h"
+
+enum route_kind {
+	ROUTE_VERB,   /* body (or query) → verb, see call.c */
+	ROUTE_SOCKET, /* the device's WebSocket */
+	ROUTE_PAIR,
+	ROUTE_UNPAIR,
+	ROUTE_ME,
+	ROUTE_MODELS,
+	ROUTE_EVENTS,
+	ROUTE_STREAM,
+	ROUTE_ASSET
+};
+
+/* `*` in a pattern is one path segment; `arg` names the member it becomes. */
+static const struct route {
+	const char *method, *pattern, *arg;
+	enum route_kind kind;
+	verb_fn verb;
+} routes[] = {
+    {"GET", "/api/v1/devices/socket", NULL, ROUTE_SOCKET, NULL},
+    {"POST", "/api/v1/pair", NULL, ROUTE_PAIR, NULL},
+    {"POST", "/api/v1/unpair", NULL, ROUTE_UNPAIR, NULL},
+    {"GET", "/api/v1/me", NULL, ROUTE_ME, NULL},
+    {"GET", "/api/v1/models", NULL, ROUTE_MODELS, NULL},
+    {"GET", "/api/v1/devices", NULL, ROUTE_VERB, verb_device_list},
+    {"POST", "/api/v1/messages", NULL, ROUTE_VERB, verb_message_send},
+    {"GET", "/api/v1/changes", NULL, ROUTE_VERB, verb_session_sync},
+    {"GET", "/api/v1/events", NULL, ROUTE_EVENTS, NULL},
+    {"POST", "/api/v1/records/save", NULL, ROUTE_VERB, verb_record_save},
+    {"POST", "/api/v1/records/query", NULL, ROUTE_VERB, verb_record_query},
+    {"GET", "/api/v1/requests/*", "requestId", ROUTE_VERB, verb_request_get},
+    {"POST", "/api/v1/requests/*/stop", "requestId", ROUTE_VERB, verb_request_stop},
+    {"POST", "/api/v1/requests/*/retry", "requestId", ROUTE_VERB, verb_request_retry},
+    {"GET", "/api/v1/requests/*/stream", "requestId", ROUTE_STREAM, NULL},
+    {"PUT", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
+    {"GET", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
+    {"HEAD", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
+};
+
+/* Query parameters that become members of a verb's input, and whether they are numbers. */
+static const struct {
+	const char *query, *member;
+	bool number;
+} query_members[] = {{"cursor", "cursor", false}, {"limit", "limit", true}, {"wait", "waitMs", true}};
+
+static bool match(const char *pattern, struct str path, struct str *arg)
+{
+	const char *star = strchr(pattern, '*');
+	*arg = STR_NONE;
+	if (star == NULL) return str_eq(path, str_c(pattern));
+	size_t head = (size_t)(star - pattern), tail = strlen(star + 1);
+	if (path.n <= head + tail || memcmp(path.p, pattern, head) != 0) return false;
+	if (memcmp(path.p + path.n - tail, star + 1, tail) != 0) return false;
+	*arg = str_n(path.p + head, path.n - head - tail);
+	return memchr(arg->p, '/', arg->n) == NULL;
+}
+
+/* The row for a request; *known says whether the path exists at all. */
+static const struct route *find_route(const struct http_req *r, struct str *arg, bool *known)
+{
+	*known = false;
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		if (!match(routes[i].pattern, http_path(r), arg)) continue;
+		*known = true;
+		if (str_eq(http_method(r), str_c(routes[i].method))) return &routes[i];
+	}
+	return NULL;
+}
+
+static void me(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred)
+{
+	(void)s;
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	jw_obj(&w);
+	jw_kstr(&w, "userId", u->id);
+	jw_kstr(&w, "userName", u->name);
+	jw_kstr(&w, "deviceId", cred->device_id);
+	jw_obj_end(&w);
+	http_answer(r, 200, "application/json", NULL, buf_str(&b));
+	buf_release(&b);
+}
+
+static void models(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred)
+{
+	(void)u;
+	(void)cred;
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	providers_models_json(s->providers, str_c(s->config->default_model), &b);
+	http_answer(r, 200, "application/json", NULL, buf_str(&b));
+	buf_release(&b);
+}
+
+/* A GET's input: the path's argument and the known query parameters as one JSON object. */
+static void query_input(struct http_req *r, const struct route *route, struct str arg, struct buf *out)
+{
+	struct jw w = JW(out);
+	jw_obj(&w);
+	if (arg.p != NULL) jw_kstr(&w, route->arg, arg);
+	for (size_t i = 0; i < ARRAY_LEN(query_members); i++) {
+		struct str v = http_query(r, query_members[i].query);
+		int64_t n;
+		if (v.p == NULL) continue;
+		if (query_members[i].number && str_to_int(v, &n)) jw_kint(&w, query_members[i].member, n);
+		else jw_kstr(&w, query_members[i].member, v);
+	}
+	jw_obj_end(&w);
+}
+
+static void run_verb(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred)
+{
+	struct str arg;
+	bool known;
+	struct errinfo info = {0};
+	const struct route *route = find_route(r, &arg, &known);
+	struct buf query = BUF_INIT(BUF_NO_LIMIT);
+	bool has_body = str_eq(http_method(r), STR("POST")) && arg.p == NULL;
+	struct call *c = call_new(s, u, cred->principal, cred->device_id);
+	c->req = r;
+	http_set_data(r, &c->task);
+	if (!has_body) query_input(r, route, arg, &query);
+	enum err e = OK;
+	if (has_body && !str_starts(http_header(r, "content-type"), STR("application/json"))) e = ERR_BAD_MEDIA_TYPE;
+	if (e == OK) e = json_parse(has_body ? http_body(r) : buf_str(&query), &c->doc, &info);
+	c->in = json_root(c->doc);
+	if (e == OK && json_type(c->in) != JSON_OBJ) e = err_set(&info, ERR_BAD_FRAME, "the body must be a JSON object");
+	buf_release(&query);
+	if (e != OK) call_fail(c, e, &info, STR_NONE);
+	else route->verb(c);
+}
+
+static void stream(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred)
+{
+	struct str arg;
+	bool known;
+	(void)cred;
+	(void)find_route(r, &arg, &known);
+	stream_http(s, r, u, arg);
+}
+
+static void asset_download(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred)
+{
+	struct str arg;
+	bool known;
+	(void)cred;
+	(void)find_route(r, &arg, &known);
+	upload_get(s, r, u, arg);
+}
+
+void api_head(void *ctx, struct http_req *r)
+{
+	struct server *s = ctx;
+	struct str arg;
+	bool known;
+	const struct route *route = find_route(r, &arg, &known);
+	/* Only uploads care before the body is here: they stream it to disk. */
+	if (route != NULL && route->kind == ROUTE_ASSET && str_eq(http_method(r), STR("PUT"))) upload_head(s, r, arg);
+}
+
+void api_request(void *ctx, struct http_req *r)
+{
+	struct server *s = ctx;
+	struct str arg;
+	bool known;
+	if (page_request(s, r) || operator_request(s, r)) return;
+	const struct route *route = find_route(r, &arg, &known);
+	if (route == NULL) {
+		http_answer_error(r, known ? ERR_METHOD : ERR_NOT_FOUND, NULL);
+		return;
+	}
+	switch (route->kind) {
+	case ROUTE_VERB: auth_request(s, r, run_verb); break;
+	case ROUTE_SOCKET: auth_request(s, r, peer_accept); break;
+	case ROUTE_PAIR: auth_pair(s, r); break;
+	case ROUTE_UNPAIR: auth_request(s, r, auth_unpair); break;
+	case ROUTE_ME: auth_request(s, r, me); break;
+	case ROUTE_MODELS: auth_request(s, r, models); break;
+	case ROUTE_EVENTS: auth_request(s, r, feed_sse); break;
+	case ROUTE_STREAM: auth_request(s, r, stream); break;
+	case ROUTE_ASSET:
+		if (str_eq(http_method(r), STR("PUT"))) upload_end(r);
+		else auth_request(s, r, asset_download);
+	}
+}
+
+void api_gone(void *ctx, struct http_req *r)
+{
+	(void)ctx;
+	struct task *t = http_data(r);
+	if (t != NULL) t->gone(t);
+}

@@ -1,0 +1,722 @@
+/* Running answers reach the devices that joined their conversation, and scripts that follow them over HTTP.
+ *
+ * What is published here is on disk already. A device gets each byte once and in order on one connection: when it joins,
+ * what there is from the beginning, then what comes; when it is too slow, message:reset instead of the rest, and nothing
+ * more of that attempt until it attaches again. A new attempt is a new stream from offset 0, announced by
+ * message:reset. */
+#include "base/clock.h"
+#include "server/server.h"
+
+struct stop_wait {
+	struct call *call;
+	char *request_id;
+	LIST_ENTRY(stop_wait) link;
+};
+
+struct follower { /* GET /api/v1/requests/{id}/stream */
+	struct task task;
+	struct server *server;
+	struct http_req *req;
+	struct cmd_stream_read *reading;
+	char *request_id;
+	int64_t attempt, offset;
+	enum stream_kind kind;
+	LIST_ENTRY(follower) link;
+	bool listed;
+};
+
+/* ---- rooms ------------------------------------------------------------------------------------------------------ */
+
+static void room_key(int64_t user, struct str conversation_id, struct buf *out)
+{
+	buf_init(out, 300);
+	buf_addf(out, "%lld/%.*s", (long long)user, STR_ARG(conversation_id));
+}
+
+static struct room *room_find(struct server *s, int64_t user, struct str conversation_id)
+{
+	struct buf key;
+	struct room *room;
+	room_key(user, conversation_id, &key);
+	HASH_FIND(hh, s->rooms, key.p, key.n, room);
+	buf_release(&key);
+	return room;
+}
+
+static struct room *room_get(struct server *s, int64_t user, struct str conversation_id)
+{
+	struct room *room = room_find(s, user, conversation_id);
+	if (room != NULL) return room;
+	struct buf key;
+	room_key(user, conversation_id, &key);
+	room = xcalloc(1, sizeof *room);
+	room->key = buf_take(&key, NULL);
+	LIST_INIT(&room->joins);
+	HASH_ADD_KEYPTR(hh, s->rooms, room->key, strlen(room->key), room);
+	return room;
+}
+
+void stream_leave(struct join *j)
+{
+	struct room *room = j->room;
+	LIST_REMOVE(j, in_room);
+	LIST_REMOVE(j, in_peer);
+	j->peer->njoins--;
+	if (LIST_EMPTY(&room->joins)) {
+		HASH_DEL(j->peer->server->rooms, room);
+		free(room->key);
+		free(room);
+	}
+	free(j->session_id);
+	free(j->dropped);
+	free(j);
+}
+
+void stream_move(struct peer *from, struct peer *to)
+{
+	struct join *j;
+	while ((j = LIST_FIRST(&from->joins)) != NULL) {
+		LIST_REMOVE(j, in_peer);
+		LIST_INSERT_HEAD(&to->joins, j, in_peer);
+		j->peer = to;
+		from->njoins--;
+		to->njoins++;
+	}
+}
+
+static struct join *join_of(struct peer *c, const struct room *room)
+{
+	struct join *j;
+	LIST_FOREACH(j, &c->joins, in_peer) if (j->room == room) return j;
+	return NULL;
+}
+
+/* ---- frames ----------------------------------------------------------------------------------------------------- */
+
+static struct frame *delta_frame(struct str request_id, struct str message_id, int64_t attempt, int64_t offset,
+				 enum stream_kind kind, struct str text)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	jw_obj(&w);
+	jw_kstr(&w, "type", STR("message:delta"));
+	jw_kstr(&w, "requestId", request_id);
+	jw_kstr(&w, "messageId", message_id);
+	jw_kint(&w, "attempt", attempt);
+	jw_kint(&w, "offset", offset);
+	jw_kstr(&w, "kind", kind == STREAM_TEXT ? STR("text") : STR("thinking"));
+	jw_kstr(&w, "text", text);
+	jw_obj_end(&w);
+	return frame_take(&b);
+}
+
+static struct frame *reset_frame(struct str request_id, int64_t attempt)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	jw_obj(&w);
+	jw_kstr(&w, "type", STR("message:reset"));
+	jw_kstr(&w, "requestId", request_id);
+	jw_kint(&w, "attempt", attempt);
+	jw_obj_end(&w);
+	return frame_take(&b);
+}
+
+static bool is_dropped(const struct join *j, const struct job *job)
+{
+	return j->dropped != NULL && j->dropped_attempt == job_request(job)->attempt &&
+	       str_eq(str_c(j->dropped), job_request_id(job));
+}
+
+/* Sends a piece of a stream; a device that is too slow for it loses the stream. */
+static void send_piece(struct join *j, const struct job *job, struct frame *f)
+{
+	struct peer *c = j->peer;
+	if (c->ws == NULL || c->state == PEER_CLOSING || is_dropped(j, job)) return;
+	if (ws_send(c->ws, f, (size_t)c->server->config->limits.device_queue_bytes)) return;
+	free(j->dropped);
+	j->dropped = str_dup(job_request_id(job));
+	j->dropped_attempt = job_request(job)->attempt;
+	struct frame *reset = reset_frame(job_request_id(job), j->dropped_attempt);
+	peer_send(c, reset);
+	frame_unref(reset);
+}
+
+static void follow(struct server *s, const struct delta *d);
+
+void stream_publish(void *ctx, const struct delta *d)
+{
+	struct server *s = ctx;
+	const struct request *q = job_request(d->job);
+	struct room *room = room_find(s, job_user(d->job), q->conversation_id);
+	if (!LIST_EMPTY(&s->followers)) follow(s, d);
+	if (room == NULL) return;
+	struct frame *f = delta_frame(job_request_id(d->job), q->reply_id, d->attempt, d->offset, d->kind, d->text);
+	for (struct join *j = LIST_FIRST(&room->joins), *next; j != NULL; j = next) {
+		next = LIST_NEXT(j, in_room);
+		send_piece(j, d->job, f);
+	}
+	frame_unref(f);
+}
+
+/* What a job has shown so far, from an offset, to one device. */
+static void send_shown(struct join *j, const struct job *job, enum stream_kind kind, int64_t offset)
+{
+	int64_t shown = job_shown(job, kind);
+	if (offset >= shown) return;
+	struct str text = str_n(job_turn(job)->said[kind].p + offset, (size_t)(shown - offset));
+	struct frame *f = delta_frame(job_request_id(job), job_request(job)->reply_id, job_request(job)->attempt, offset, kind,
+				      text);
+	send_piece(j, job, f);
+	frame_unref(f);
+}
+
+/* ---- the state of a request ------------------------------------------------------------------------------------- */
+
+static void write_times(struct jw *w, int64_t queued, const struct turn_times *t)
+{
+	jw_key(w, "times");
+	jw_obj(w);
+	if (queued != 0) jw_ktime(w, "queued", queued);
+	if (t->claimed != 0) jw_ktime(w, "claimed", t->claimed);
+	if (t->connected != 0) jw_ktime(w, "connected", t->connected);
+	if (t->first_token != 0) jw_ktime(w, "firstToken", t->first_token);
+	if (t->done != 0) jw_ktime(w, "done", t->done);
+	jw_obj_end(w);
+}
+
+static void write_state(struct server *s, struct jw *w, struct str id, const struct request *q, struct str state,
+			const struct turn_times *times)
+{
+	int provider = providers_index(s->providers, q->model);
+	jw_kstr(w, "requestId", id);
+	jw_kstr(w, "conversationId", q->conversation_id);
+	jw_kstr(w, "messageId", q->message_id);
+	jw_kstr(w, "replyId", q->reply_id);
+	jw_kstr(w, "state", state);
+	jw_kint(w, "attempt", q->attempt);
+	write_times(w, q->queued_ms, times);
+	if (q->error_code.n > 0) {
+		jw_key(w, "error");
+		jw_obj(w);
+		jw_kstr(w, "code", q->error_code);
+		jw_kstr(w, "message", q->error_text);
+		jw_obj_end(w);
+	}
+	if (q->state == RQ_RETRYING && q->next_try_ms != 0) jw_ktime(w, "nextTryAt", q->next_try_ms);
+	jw_kstr(w, "model", q->model);
+	jw_kstr(w, "provider", provider < 0 ? STR("") : providers_name(s->providers, provider));
+	if (q->input_tokens >= 0 || q->output_tokens >= 0) {
+		jw_key(w, "usage");
+		jw_obj(w);
+		jw_kint(w, "inputTokens", q->input_tokens);
+		jw_kint(w, "outputTokens", q->output_tokens);
+		jw_kbool(w, "estimated", q->usage_estimated);
+		jw_obj_end(w);
+	}
+}
+
+void write_request_state(struct server *s, struct jw *w, const struct job_info *info)
+{
+	struct turn_times t = {.claimed = info->request.last_started_ms, .done = info->request.last_completed_ms};
+	write_state(s, w, info->request_id, &info->request, request_state_name(info->request.state), &t);
+}
+
+void write_job_state(struct server *s, struct jw *w, const struct job *j)
+{
+	write_state(s, w, job_request_id(j), job_request(j), job_state_name(j), &job_turn(j)->times);
+}
+
+static void end_followers(struct server *s, const struct job *job);
+
+void stream_state(void *ctx, struct job *job)
+{
+	struct server *s = ctx;
+	const struct request *q = job_request(job);
+	struct room *room = room_find(s, job_user(job), q->conversation_id);
+	bool over = !request_is_open(q->state) || str_eq(job_state_name(job), STR("stopped"));
+	for (struct stop_wait *sw = LIST_FIRST(&s->stops), *next; sw != NULL; sw = next) {
+		next = LIST_NEXT(sw, link);
+		if (!over || !str_eq(str_c(sw->request_id), job_request_id(job)) || sw->call->user->user != job_user(job))
+			continue;
+		LIST_REMOVE(sw, link);
+		struct jw w = call_begin(sw->call, "request:state");
+		write_job_state(s, &w, job);
+		call_reply(sw->call, &w);
+		free(sw->request_id);
+		free(sw);
+	}
+	if (q->state != RQ_CLAIMED) end_followers(s, job);
+	if (room == NULL) return;
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	jw_obj(&w);
+	jw_kstr(&w, "type", STR("request:state"));
+	write_job_state(s, &w, job);
+	jw_obj_end(&w);
+	struct frame *f = frame_take(&b), *reset = NULL;
+	if (q->attempt > 1 && q->state == RQ_CLAIMED && job_turn(job)->phase == TURN_CALLING)
+		reset = reset_frame(job_request_id(job), q->attempt);
+	for (struct join *j = LIST_FIRST(&room->joins), *next; j != NULL; j = next) {
+		next = LIST_NEXT(j, in_room);
+		if (reset != NULL) peer_send(j->peer, reset);
+		peer_send(j->peer, f);
+	}
+	frame_unref(f);
+	if (reset != NULL) frame_unref(reset);
+}
+
+void stream_stopped_call(struct call *c, struct str request_id)
+{
+	struct stop_wait *sw = xcalloc(1, sizeof *sw);
+	sw->call = c;
+	sw->request_id = str_dup(request_id);
+	LIST_INSERT_HEAD(&c->server->stops, sw, link);
+}
+
+/* ---- session:join, session:leave -------------------------------------------------------------------------------- */
+
+struct cmd_join {
+	struct store_op op;
+	int64_t user;
+	struct str conversation_id, session_id;
+	/* out */
+	struct record session;
+	bool has_session;
+	int64_t conv;
+};
+
+static enum err current_session(struct txn *t, struct cmd_join *c, uint32_t zone)
+{
+	struct record conv;
+	struct json_doc *doc = NULL;
+	struct str sid;
+	enum err e = txn_get(t, zone, RT_CONVERSATION, c->conversation_id, &conv);
+	if (e == ERR_NOT_FOUND) return OK; /* not yet: its first message will make it */
+	if (e != OK) return e;
+	if (conv.deleted) return ERR_NOT_FOUND;
+	c->conv = conv.row;
+	if (json_parse(conv.fields, &doc, NULL) != OK) return ERR_CORRUPT;
+	if (json_str(json_get(json_root(doc), "currentSessionId"), &sid)) {
+		e = txn_get(t, zone, RT_SESSION, sid, &c->session);
+		c->has_session = e == OK;
+	}
+	json_free(doc);
+	return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
+}
+
+static enum err join_run(struct txn *t, struct store_op *op)
+{
+	struct cmd_join *c = CONTAINER_OF(op, struct cmd_join, op);
+	uint32_t zone;
+	struct json_doc *doc = NULL;
+	struct str id;
+	enum err e = txn_zone(t, c->user, ZONE_HOME, false, &zone);
+	if (e == OK && c->session_id.p != NULL) {
+		e = txn_get(t, zone, RT_SESSION, c->session_id, &c->session);
+		if (e == OK && c->session.deleted) e = ERR_NOT_FOUND;
+		if (e == OK) e = json_parse(c->session.fields, &doc, NULL);
+		if (e == OK && json_str(json_get(json_root(doc), "conversationId"), &id))
+			c->conversation_id = arena_str(txn_arena(t), id);
+		json_free(doc);
+		c->has_session = e == OK;
+		c->conv = c->session.conv;
+	} else if (e == OK) {
+		e = current_session(t, c, zone);
+	}
+	if (e == ERR_NOT_FOUND) return err_set(&op->info, e, "there is no such session or conversation");
+	return e;
+}
+
+struct joining {
+	struct cmd_join cmd;
+	struct call *call;
+};
+
+struct running_list {
+	struct jw *w;
+	struct join *join;
+	bool send;
+};
+
+static void show_running(void *ctx, struct job *job)
+{
+	struct running_list *l = ctx;
+	if (l->send) {
+		for (int k = 0; k < TURN_KINDS; k++) send_shown(l->join, job, (enum stream_kind)k, 0);
+		return;
+	}
+	jw_obj(l->w);
+	jw_kstr(l->w, "requestId", job_request_id(job));
+	jw_kint(l->w, "attempt", job_request(job)->attempt);
+	jw_kstr(l->w, "messageId", job_request(job)->reply_id);
+	jw_kint(l->w, "offset", job_shown(job, STREAM_TEXT));
+	jw_kstr(l->w, "state", job_state_name(job));
+	jw_obj_end(l->w);
+}
+
+static void write_session(struct server *s, struct jw *w, const struct cmd_join *c)
+{
+	struct json_doc *doc = NULL;
+	struct str primary = STR_NONE;
+	int64_t term = 0;
+	jw_kstr(w, "conversationId", c->conversation_id);
+	jw_key(w, "session");
+	if (c->has_session) write_record(s, w, &c->session);
+	else jw_null(w);
+	if (c->has_session && json_parse(c->session.fields, &doc, NULL) == OK) {
+		(void)json_str(json_get(json_root(doc), "primaryDeviceId"), &primary);
+		(void)json_int(json_get(json_root(doc), "term"), &term);
+	}
+	jw_key(w, "primary");
+	jw_obj(w);
+	jw_key(w, "deviceId");
+	if (primary.p != NULL) jw_str(w, primary);
+	else jw_null(w);
+	jw_kint(w, "term", term);
+	jw_obj_end(w);
+	jw_key(w, "lock");
+	jw_null(w);
+	json_free(doc);
+}
+
+static void join_done(struct store_op *op)
+{
+	struct joining *g = op->ctx;
+	struct call *call = g->call;
+	struct server *s = call->server;
+	struct peer *c = call->peer;
+	if (op->err != OK) {
+		call_fail(call, op->err, &op->info, STR_NONE);
+	} else if (c == NULL) {
+		call_end(call);
+	} else {
+		struct room *room = room_get(s, call->user->user, g->cmd.conversation_id);
+		struct join *j = join_of(c, room);
+		if (j == NULL) {
+			j = xcalloc(1, sizeof *j);
+			j->peer = c;
+			j->room = room;
+			LIST_INSERT_HEAD(&room->joins, j, in_room);
+			LIST_INSERT_HEAD(&c->joins, j, in_peer);
+			c->njoins++;
+		}
+		free(j->session_id);
+		j->session_id = g->cmd.has_session ? str_dup(g->cmd.session.name) : xstrdup("");
+		struct jw w = call_begin(call, "session:state");
+		struct running_list list = {&w, j, false};
+		write_session(s, &w, &g->cmd);
+		jw_key(&w, "running");
+		jw_arr(&w);
+		relay_each_running(work_relay(s->work), g->cmd.conv, show_running, &list);
+		jw_arr_end(&w);
+		call_reply(call, &w);
+		list.send = true;
+		relay_each_running(work_relay(s->work), g->cmd.conv, show_running, &list);
+	}
+	store_op_release(op);
+	free(g);
+}
+
+void verb_session_join(struct call *c)
+{
+	struct errinfo info = {0};
+	struct str conv = STR_NONE, session = STR_NONE;
+	if (!json_want_str(c->in, "conversationId", JSON_OPTIONAL, &conv, &info) ||
+	    !json_want_str(c->in, "sessionId", JSON_OPTIONAL, &session, &info)) {
+		call_fail(c, info.err, &info, STR_NONE);
+		return;
+	}
+	if ((conv.p == NULL) == (session.p == NULL) || !name_is_valid(conv.p != NULL ? conv : session)) {
+		(void)err_set(&info, ERR_BAD_FIELD, "name one valid \"sessionId\" or \"conversationId\"");
+		call_fail(c, ERR_BAD_FIELD, &info, STR_NONE);
+		return;
+	}
+	if (c->peer == NULL || (int64_t)c->peer->njoins >= c->server->config->limits.joined_sessions) {
+		(void)err_set(&info, ERR_TOO_MANY, "a device may be joined to joinedSessions (%lld) sessions",
+			      (long long)c->server->config->limits.joined_sessions);
+		call_fail(c, ERR_TOO_MANY, &info, STR_NONE);
+		return;
+	}
+	struct joining *g = xcalloc(1, sizeof *g);
+	g->call = c;
+	g->cmd.user = c->user->user;
+	g->cmd.conversation_id = conv;
+	g->cmd.session_id = session;
+	store_op_init(&g->cmd.op, join_run, join_done, c->principal, clock_wall_ms());
+	g->cmd.op.ctx = g;
+	store_read(c->server->store, &g->cmd.op);
+}
+
+void verb_session_leave(struct call *c)
+{
+	struct errinfo info = {0};
+	struct str conv = STR_NONE, session = STR_NONE;
+	if (!json_want_str(c->in, "conversationId", JSON_OPTIONAL, &conv, &info) ||
+	    !json_want_str(c->in, "sessionId", JSON_OPTIONAL, &session, &info)) {
+		call_fail(c, info.err, &info, STR_NONE);
+		return;
+	}
+	struct room *room = conv.p != NULL ? room_find(c->server, c->user->user, conv) : NULL;
+	struct join *found = NULL, *j;
+	LIST_FOREACH(j, &c->peer->joins, in_peer)
+		if (j->room == room || (session.p != NULL && str_eq(str_c(j->session_id), session))) found = j;
+	if (found == NULL) {
+		(void)err_set(&info, ERR_NOT_FOUND, "this device has not joined that session");
+		call_fail(c, ERR_NOT_FOUND, &info, STR_NONE);
+		return;
+	}
+	struct jw w = call_begin(c, "session:left");
+	if (session.p != NULL) jw_kstr(&w, "sessionId", session);
+	else jw_kstr(&w, "conversationId", conv);
+	stream_leave(found);
+	call_reply(c, &w);
+}
+
+/* ---- a stream that is not running: from the store --------------------------------------------------------------- */
+
+struct cmd_stream_read {
+	struct store_op op;
+	int64_t user, attempt; /* attempt 0: the last one */
+	struct str request_id;
+	enum stream_kind kind;
+	/* out */
+	struct job_info job;
+	struct str text;
+	/* whose: one of the two */
+	struct call *call;
+	struct follower *follower; /* NULL when it left */
+	int64_t offset;
+};
+
+/* The text of the reply, or of a closed stream. */
+static enum err stream_read_run(struct txn *t, struct store_op *op)
+{
+	struct cmd_stream_read *c = CONTAINER_OF(op, struct cmd_stream_read, op);
+	struct record r, m;
+	struct stream_row row;
+	struct json_doc *doc = NULL;
+	struct str text = STR("");
+	enum err e = request_find(t, c->user, c->request_id, &r, &c->job, &op->info);
+	if (e != OK) return e;
+	int64_t attempt = c->attempt != 0 ? c->attempt : c->job.request.attempt;
+	bool is_reply = c->job.request.state == RQ_DONE && attempt == c->job.request.attempt && c->kind == STREAM_TEXT;
+	c->text = STR("");
+	if (!is_reply) {
+		e = txn_stream_get(t, c->job.row, attempt, c->kind, &row);
+		if (e == OK) c->text = row.text;
+		return e == ERR_NOT_FOUND ? OK : e;
+	}
+	e = txn_get(t, c->job.zone, RT_MESSAGE, c->job.request.reply_id, &m);
+	if (e == ERR_NOT_FOUND || (e == OK && m.deleted)) return OK;
+	if (e == OK && json_parse(m.fields, &doc, NULL) != OK) e = ERR_CORRUPT;
+	if (e == OK && json_str(json_get(json_root(doc), "text"), &text)) c->text = arena_str(txn_arena(t), text);
+	json_free(doc);
+	return e;
+}
+
+static void attach_stored(struct store_op *op)
+{
+	struct cmd_stream_read *c = CONTAINER_OF(op, struct cmd_stream_read, op);
+	struct call *call = c->call;
+	const struct request *q = &c->job.request;
+	if (op->err != OK) {
+		call_fail(call, op->err, &op->info, STR_NONE);
+	} else if (c->attempt != q->attempt) {
+		struct buf extra = BUF_INIT(64);
+		buf_addf(&extra, "\"attempt\":%lld", (long long)q->attempt);
+		call_fail(call, ERR_SUPERSEDED, NULL, buf_str(&extra));
+		buf_release(&extra);
+	} else {
+		struct str rest = str_n(c->text.p, c->text.n);
+		size_t from = MIN((size_t)c->offset, rest.n);
+		struct jw w = call_begin(call, "message:delta");
+		jw_kstr(&w, "requestId", c->job.request_id);
+		jw_kstr(&w, "messageId", q->reply_id);
+		jw_kint(&w, "attempt", q->attempt);
+		jw_kint(&w, "offset", (int64_t)from);
+		jw_kstr(&w, "kind", c->kind == STREAM_TEXT ? STR("text") : STR("thinking"));
+		jw_kstr(&w, "text", str_n(rest.p + from, rest.n - from));
+		jw_kstr(&w, "state", request_state_name(q->state));
+		call_reply(call, &w);
+	}
+	store_op_release(op);
+	free(c);
+}
+
+static bool read_kind(struct str name, enum stream_kind *out)
+{
+	*out = str_eq(name, STR("thinking")) ? STREAM_THINKING : STREAM_TEXT;
+	return name.n == 0 || *out == STREAM_THINKING || str_eq(name, STR("text"));
+}
+
+void verb_message_attach(struct call *c)
+{
+	struct errinfo info = {0};
+	struct str id = STR_NONE, kind_name = STR("");
+	int64_t attempt = 0, offset = 0;
+	enum stream_kind kind;
+	if (!json_want_str(c->in, "requestId", 0, &id, &info) ||
+	    !json_want_int(c->in, "attempt", 0, 1, INT32_MAX, &attempt, &info) ||
+	    !json_want_str(c->in, "kind", JSON_OPTIONAL, &kind_name, &info) ||
+	    !json_want_int(c->in, "offset", JSON_OPTIONAL, 0, INT32_MAX, &offset, &info)) {
+		call_fail(c, info.err, &info, STR_NONE);
+		return;
+	}
+	if (!read_kind(kind_name, &kind)) {
+		(void)err_set(&info, ERR_BAD_FIELD, "\"kind\" must be \"text\" or \"thinking\"");
+		call_fail(c, ERR_BAD_FIELD, &info, STR_NONE);
+		return;
+	}
+	struct job *job = relay_find(work_relay(c->server->work), id);
+	if (job != NULL && job_user(job) == c->user->user && job_request(job)->state == RQ_CLAIMED && c->peer != NULL) {
+		const struct request *q = job_request(job);
+		if (q->attempt != attempt) {
+			struct buf extra = BUF_INIT(64);
+			buf_addf(&extra, "\"attempt\":%lld", (long long)q->attempt);
+			call_fail(c, ERR_SUPERSEDED, NULL, buf_str(&extra));
+			buf_release(&extra);
+			return;
+		}
+		struct peer *peer = c->peer;
+		struct room *room = room_get(c->server, c->user->user, q->conversation_id);
+		struct join *j = join_of(peer, room);
+		if (j == NULL) {
+			j = xcalloc(1, sizeof *j);
+			j->peer = peer;
+			j->room = room;
+			j->session_id = str_dup(q->session_id);
+			LIST_INSERT_HEAD(&room->joins, j, in_room);
+			LIST_INSERT_HEAD(&peer->joins, j, in_peer);
+			peer->njoins++;
+		}
+		if (is_dropped(j, job)) {
+			free(j->dropped);
+			j->dropped = NULL;
+		}
+		call_end(c);
+		send_shown(j, job, kind, offset);
+		return;
+	}
+	struct cmd_stream_read *r = xcalloc(1, sizeof *r);
+	store_op_init(&r->op, stream_read_run, attach_stored, c->principal, clock_wall_ms());
+	r->user = c->user->user;
+	r->request_id = id;
+	r->attempt = attempt;
+	r->kind = kind;
+	r->offset = offset;
+	r->call = c;
+	store_read(c->server->store, &r->op);
+}
+
+/* ---- GET /api/v1/requests/{id}/stream --------------------------------------------------------------------------- */
+
+static void follower_free(struct follower *f)
+{
+	if (f->listed) LIST_REMOVE(f, link);
+	if (f->reading != NULL) f->reading->follower = NULL;
+	free(f->request_id);
+	free(f);
+}
+
+static void follower_gone(struct task *t) { follower_free(CONTAINER_OF(t, struct follower, task)); }
+
+static void follower_end(struct follower *f)
+{
+	http_set_data(f->req, NULL);
+	http_stream_end(f->req);
+	follower_free(f);
+}
+
+static void follow(struct server *s, const struct delta *d)
+{
+	struct follower *f;
+	LIST_FOREACH(f, &s->followers, link) {
+		if (f->attempt != d->attempt || f->kind != d->kind || !str_eq(str_c(f->request_id), job_request_id(d->job)))
+			continue;
+		int64_t end = d->offset + (int64_t)d->text.n;
+		if (end <= f->offset) continue;
+		size_t skip = (size_t)MAX(0, f->offset - d->offset);
+		http_stream_write(f->req, str_n(d->text.p + skip, d->text.n - skip));
+		f->offset = end;
+	}
+}
+
+static void end_followers(struct server *s, const struct job *job)
+{
+	for (struct follower *f = LIST_FIRST(&s->followers), *next; f != NULL; f = next) {
+		next = LIST_NEXT(f, link);
+		if (str_eq(str_c(f->request_id), job_request_id(job))) follower_end(f);
+	}
+}
+
+static void follow_stored(struct store_op *op)
+{
+	struct cmd_stream_read *c = CONTAINER_OF(op, struct cmd_stream_read, op);
+	struct follower *f = c->follower;
+	if (f != NULL) {
+		f->reading = NULL;
+		if (op->err != OK) {
+			http_set_data(f->req, NULL);
+			http_answer_error(f->req, op->err, &op->info);
+			follower_free(f);
+		} else {
+			size_t from = MIN((size_t)f->offset, c->text.n);
+			http_stream_begin(f->req, 200, "text/plain; charset=utf-8", NULL);
+			if (from < c->text.n) http_stream_write(f->req, str_n(c->text.p + from, c->text.n - from));
+			follower_end(f);
+		}
+	}
+	store_op_release(op);
+	free(c);
+}
+
+static int64_t query_int(struct http_req *r, const char *name)
+{
+	int64_t v;
+	return str_to_int(http_query(r, name), &v) && v >= 0 ? v : 0;
+}
+
+void stream_http(struct server *s, struct http_req *r, struct live_user *u, struct str request_id)
+{
+	struct errinfo info = {0};
+	enum stream_kind kind;
+	if (!read_kind(http_query(r, "kind"), &kind)) {
+		(void)err_set(&info, ERR_BAD_FIELD, "\"kind\" must be \"text\" or \"thinking\"");
+		http_answer_error(r, ERR_BAD_FIELD, &info);
+		return;
+	}
+	struct job *job = relay_find(work_relay(s->work), request_id);
+	if (job != NULL && job_user(job) != u->user) job = NULL;
+	struct follower *f = xcalloc(1, sizeof *f);
+	f->task.gone = follower_gone;
+	f->server = s;
+	f->req = r;
+	f->request_id = str_dup(request_id);
+	f->attempt = query_int(r, "attempt");
+	f->offset = query_int(r, "offset");
+	f->kind = kind;
+	http_set_data(r, &f->task);
+	if (job != NULL && job_request(job)->state == RQ_CLAIMED &&
+	    (f->attempt == 0 || f->attempt == job_request(job)->attempt)) {
+		int64_t shown = job_shown(job, kind);
+		f->attempt = job_request(job)->attempt;
+		f->listed = true;
+		LIST_INSERT_HEAD(&s->followers, f, link);
+		http_stream_begin(r, 200, "text/plain; charset=utf-8", NULL);
+		if (f->offset < shown) {
+			http_stream_write(r, str_n(job_turn(job)->said[kind].p + f->offset, (size_t)(shown - f->offset)));
+			f->offset = shown;
+		}
+		return;
+	}
+	struct cmd_stream_read *c = xcalloc(1, sizeof *c);
+	store_op_init(&c->op, stream_read_run, follow_stored, 0, clock_wall_ms());
+	c->user = u->user;
+	c->request_id = arena_str(&c->op.arena, request_id);
+	c->attempt = f->attempt;
+	c->kind = kind;
+	c->follower = f;
+	f->reading = c;
+	store_read(s->store, &c->op);
+}

@@ -1,0 +1,316 @@
+/* message:send, and what is asked of requests: stop, retry, get. */
+#include "base/clock.h"
+#include "host/fault.h"
+#include "server/server.h"
+
+struct sending {
+	struct cmd_send cmd;
+	struct server *server;
+	struct call *call; /* NULL: it was answered */
+	struct json_doc *doc;
+	int reserved; /* provider whose slot is held, -1 none */
+	struct buf parts, params;
+};
+
+static void write_ack(struct jw *w, const struct cmd_send *m)
+{
+	char tag[TAG_CAP];
+	jw_kstr(w, "messageId", m->message_id);
+	jw_kbool(w, "duplicate", m->duplicate);
+	jw_kstr(w, "changeTag", str_n(tag, tag_format(m->tag_seq, tag)));
+	if (m->out_session_id.p != NULL) jw_kstr(w, "sessionId", m->out_session_id);
+	if (m->ord != 0) jw_kint(w, "ord", m->ord);
+	if (m->at_ms != 0) jw_ktime(w, "at", m->at_ms);
+	if (m->has_request) jw_kstr(w, "requestId", m->job.request_id);
+}
+
+static void sending_free(struct sending *m)
+{
+	buf_release(&m->parts);
+	buf_release(&m->params);
+	json_free(m->doc);
+	store_op_release(&m->cmd.op);
+	free(m);
+}
+
+static void ack(struct sending *m)
+{
+	struct jw w = call_begin(m->call, "message:ack");
+	write_ack(&w, &m->cmd);
+	call_reply(m->call, &w);
+	m->call = NULL;
+}
+
+static void send_failed(struct sending *m)
+{
+	struct buf extra = BUF_INIT(400);
+	if (m->cmd.op.err == ERR_SESSION_KILLED && m->cmd.out_session_id.p != NULL) {
+		struct jw w = JW(&extra);
+		jw_kstr(&w, "sessionId", m->cmd.out_session_id);
+	}
+	call_fail(m->call, m->cmd.op.err, &m->cmd.op.info, buf_str(&extra));
+	buf_release(&extra);
+}
+
+static void send_done(struct store_op *op)
+{
+	struct sending *m = op->ctx;
+	struct server *s = m->server;
+	/* The commit is on disk: the ack first, then the provider. */
+	if (m->call != NULL && op->err == OK) ack(m);
+	else if (m->call != NULL) send_failed(m);
+	if (!s->stopping) {
+		if (op->err == OK && m->cmd.has_request && !m->cmd.duplicate) {
+			work_admit(s->work, &m->cmd.job, m->reserved);
+		} else if (m->reserved >= 0) {
+			relay_unreserve(work_relay(s->work), m->reserved, work_now(s->work));
+			work_kick(s->work);
+		}
+	}
+	sending_free(m);
+}
+
+/* The parts of a message: an array of objects, re-written so that the same content has the same bytes. */
+static enum err read_parts(struct sending *m, const struct json *parts, struct errinfo *info)
+{
+	enum json_type t = json_type(parts);
+	if (t == JSON_NONE || t == JSON_NULL) return OK;
+	if (t != JSON_ARR || json_len(parts) > 64)
+		return err_set(info, ERR_BAD_FIELD, "\"parts\" must be an array of at most 64 objects");
+	for (struct json_iter it = json_iter(parts); json_next(&it);)
+		if (json_type(it.val) != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "each part must be an object");
+	json_write(&m->parts, parts);
+	m->cmd.parts = buf_str(&m->parts);
+	return OK;
+}
+
+/* "request": null or absent asks for no answer; an object asks a model. */
+static enum err read_request(struct sending *m, const struct json *req, struct errinfo *info)
+{
+	struct server *s = m->server;
+	enum json_type t = json_type(req);
+	if (t == JSON_NONE || t == JSON_NULL) return OK;
+	if (t != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "\"request\" must be an object or null");
+	m->cmd.wants_answer = true;
+	m->cmd.model = str_c(s->config->default_model);
+	if (!json_want_str(req, "model", JSON_OPTIONAL, &m->cmd.model, info)) return info->err;
+	if (m->cmd.model.n == 0 || m->cmd.model.n > 200)
+		return err_set(info, ERR_BAD_FIELD, "\"model\" must have 1 to 200 bytes");
+	if (providers_index(s->providers, m->cmd.model) < 0)
+		return err_set(info, ERR_MODEL_UNKNOWN, "no provider serves the model \"%.*s\"; GET /api/v1/models lists them",
+			       STR_ARG(m->cmd.model));
+	const struct json *params = json_get(req, "params");
+	if (json_type(params) != JSON_NONE && json_type(params) != JSON_NULL) {
+		if (json_type(params) != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "\"params\" must be an object");
+		json_write(&m->params, params);
+		if (m->params.n > 16384) return err_set(info, ERR_TOO_LARGE, "\"params\" may have 16384 bytes");
+	}
+	m->cmd.params = buf_str(&m->params);
+	return OK;
+}
+
+static enum err read_send(struct sending *m, const struct json *in, struct errinfo *info)
+{
+	struct cmd_send *c = &m->cmd;
+	const struct limits *l = &m->server->config->limits;
+	if (!json_want_str(in, "messageId", 0, &c->message_id, info) ||
+	    !json_want_str(in, "conversationId", JSON_OPTIONAL, &c->conversation_id, info) ||
+	    !json_want_str(in, "sessionId", JSON_OPTIONAL, &c->session_id, info) ||
+	    !json_want_str(in, "text", 0, &c->text, info) || !json_want_str(in, "parent", JSON_OPTIONAL, &c->parent, info) ||
+	    !json_want_bool(in, "auto", JSON_OPTIONAL, &c->automatic, info))
+		return info->err;
+	if (c->conversation_id.p == NULL && c->session_id.p == NULL)
+		return err_set(info, ERR_BAD_FIELD, "name a \"conversationId\" or a \"sessionId\"");
+	struct str names[] = {c->message_id, c->conversation_id, c->session_id, c->parent};
+	static const char *const keys[] = {"messageId", "conversationId", "sessionId", "parent"};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (names[i].p != NULL && !name_is_valid(names[i]))
+			return err_set(info, ERR_BAD_FIELD, "\"%s\" must be 1 to %d letters, digits or ._-:@+", keys[i],
+				       NAME_MAX_LEN);
+	if ((int64_t)c->text.n > l->text_bytes)
+		return err_set(info, ERR_TOO_LARGE, "the text has %zu bytes; textBytes allows %lld", c->text.n,
+			       (long long)l->text_bytes);
+	enum err e = read_parts(m, json_get(in, "parts"), info);
+	if (e == OK && c->text.n == 0 && c->parts.n <= 2) e = err_set(info, ERR_BAD_FIELD, "the message is empty");
+	return e == OK ? read_request(m, json_get(in, "request"), info) : e;
+}
+
+void verb_message_send(struct call *c)
+{
+	struct server *s = c->server;
+	struct errinfo info = {0};
+	if (call_refuse_busy(c)) return;
+	struct sending *m = xcalloc(1, sizeof *m);
+	m->server = s;
+	m->call = c;
+	m->reserved = -1;
+	buf_init(&m->parts, BUF_NO_LIMIT);
+	buf_init(&m->params, BUF_NO_LIMIT);
+	store_op_init(&m->cmd.op, cmd_send_run, send_done, c->principal, clock_wall_ms());
+	m->cmd.op.ctx = m;
+	m->cmd.user = c->user->user;
+	enum err e = read_send(m, c->in, &info);
+	if (e != OK) {
+		call_fail(c, e, &info, STR_NONE);
+		sending_free(m);
+		return;
+	}
+	m->cmd.incarnation = store_incarnation(s->store);
+	m->cmd.context_bytes = s->config->limits.context_bytes;
+	m->cmd.open_max = s->config->limits.open_requests;
+	m->cmd.op.bytes = sizeof *m + m->cmd.text.n + m->parts.n + m->params.n;
+	if (m->cmd.wants_answer && m->cmd.conversation_id.p != NULL)
+		m->cmd.claim = relay_reserve(work_relay(s->work), m->cmd.conversation_id, m->cmd.model, &m->reserved);
+	if (!m->cmd.claim) m->reserved = -1;
+	m->doc = c->doc; /* the command's strings are views of it */
+	c->doc = NULL;
+	if (fault_is("ROOST_TEST_EARLY_ACK", "1")) ack(m);
+	store_submit(s->store, &m->cmd.op);
+}
+
+/* ---- request:get ------------------------------------------------------------------------------------------------ */
+
+struct asking {
+	struct cmd_request_get cmd;
+	struct call *call;
+	bool stop; /* asked in order to stop it */
+};
+
+static void reply_state(struct call *c, const struct job_info *info)
+{
+	struct jw w = call_begin(c, "request:state");
+	write_request_state(c->server, &w, info);
+	call_reply(c, &w);
+}
+
+/* A request that the relay does not know but the disk has open: told to the relay, then stopped there. */
+static void stop_unknown(struct call *c, const struct job_info *info)
+{
+	struct work *w = c->server->work;
+	work_admit(w, info, -1);
+	if (relay_find(work_relay(w), info->request_id) == NULL) {
+		reply_state(c, info);
+		return;
+	}
+	stream_stopped_call(c, info->request_id);
+	(void)relay_stop(work_relay(w), info->request_id, work_now(w));
+	work_kick(w);
+}
+
+static void asking_done(struct store_op *op)
+{
+	struct asking *a = op->ctx;
+	struct call *c = a->call;
+	if (op->err != OK) call_fail(c, op->err, &op->info, STR_NONE);
+	else if (a->stop && request_is_open(a->cmd.job.request.state)) stop_unknown(c, &a->cmd.job);
+	else reply_state(c, &a->cmd.job);
+	store_op_release(op);
+	free(a);
+}
+
+static void ask(struct call *c, struct str id, bool stop)
+{
+	struct asking *a = xcalloc(1, sizeof *a);
+	a->call = c;
+	a->stop = stop;
+	a->cmd.user = c->user->user;
+	store_op_init(&a->cmd.op, cmd_request_get_run, asking_done, c->principal, clock_wall_ms());
+	a->cmd.request_id = arena_str(&a->cmd.op.arena, id);
+	a->cmd.op.ctx = a;
+	store_read(c->server->store, &a->cmd.op);
+}
+
+static bool want_request_id(struct call *c, struct str *out)
+{
+	struct errinfo info = {0};
+	if (!json_want_str(c->in, "requestId", 0, out, &info)) {
+		call_fail(c, info.err, &info, STR_NONE);
+		return false;
+	}
+	return true;
+}
+
+void verb_request_get(struct call *c)
+{
+	struct str id;
+	if (want_request_id(c, &id)) ask(c, id, false);
+}
+
+/* ---- request:stop ----------------------------------------------------------------------------------------------- */
+
+/* Stops what runs or waits in a session; the answer counts them. */
+static void stop_session(struct call *c, struct str session, struct str conversation)
+{
+	struct relay *r = work_relay(c->server->work);
+	size_t n = relay_stop_session(r, c->user->user, session, conversation, work_now(c->server->work));
+	work_kick(c->server->work);
+	struct jw w = call_begin(c, "request:stopped");
+	jw_kint(&w, "stopped", (int64_t)n);
+	call_reply(c, &w);
+}
+
+void verb_request_stop(struct call *c)
+{
+	struct errinfo info = {0};
+	struct str id = STR_NONE, session = STR_NONE, conversation = STR_NONE;
+	if (!json_want_str(c->in, "requestId", JSON_OPTIONAL, &id, &info) ||
+	    !json_want_str(c->in, "sessionId", JSON_OPTIONAL, &session, &info) ||
+	    !json_want_str(c->in, "conversationId", JSON_OPTIONAL, &conversation, &info)) {
+		call_fail(c, info.err, &info, STR_NONE);
+		return;
+	}
+	if (id.p == NULL && session.p == NULL && conversation.p == NULL) {
+		(void)err_set(&info, ERR_BAD_FIELD, "name a \"requestId\", a \"sessionId\" or a \"conversationId\"");
+		call_fail(c, ERR_BAD_FIELD, &info, STR_NONE);
+		return;
+	}
+	if (id.p == NULL) {
+		stop_session(c, session, conversation);
+		return;
+	}
+	struct relay *r = work_relay(c->server->work);
+	struct job *j = relay_find(r, id);
+	if (j == NULL || job_user(j) != c->user->user) {
+		ask(c, id, true);
+		return;
+	}
+	stream_stopped_call(c, id);
+	(void)relay_stop(r, id, work_now(c->server->work));
+	work_kick(c->server->work);
+}
+
+/* ---- request:retry ---------------------------------------------------------------------------------------------- */
+
+struct retrying {
+	struct cmd_retry cmd;
+	struct call *call;
+};
+
+static void retry_done(struct store_op *op)
+{
+	struct retrying *a = op->ctx;
+	struct call *c = a->call;
+	struct server *s = c->server;
+	if (op->err != OK) {
+		call_fail(c, op->err, &op->info, STR_NONE);
+	} else {
+		reply_state(c, &a->cmd.job);
+		if (!s->stopping) work_admit(s->work, &a->cmd.job, -1);
+	}
+	store_op_release(op);
+	free(a);
+}
+
+void verb_request_retry(struct call *c)
+{
+	struct str id;
+	if (!want_request_id(c, &id) || call_refuse_busy(c)) return;
+	struct retrying *a = xcalloc(1, sizeof *a);
+	a->call = c;
+	a->cmd.user = c->user->user;
+	store_op_init(&a->cmd.op, cmd_retry_run, retry_done, 0, clock_wall_ms());
+	a->cmd.request_id = arena_str(&a->cmd.op.arena, id);
+	a->cmd.op.ctx = a;
+	a->cmd.op.bytes = sizeof *a;
+	store_submit(c->server->store, &a->cmd.op);
+}
