@@ -1,0 +1,201 @@
+/* Everything that is told about the commands, made from their tables: --help, the overview, manual pages, completion. */
+#include <ctype.h>
+#include <time.h>
+
+#include "cli/cli.h"
+#include "cli/term.h"
+
+/* What an exit status means, whatever the command. The numbers are those of sysexits.h, as ERR_MAP gives them out. */
+const struct exit_row exit_rows[] = {
+    {0, "it worked"},
+    {64, "wrong usage"},
+    {65, "refused: bad input, a conflict, or more than a limit allows"},
+    {66, "no such thing"},
+    {69, "no daemon answers, or the model's provider failed"},
+    {70, "something inside went wrong"},
+    {71, "out of memory"},
+    {73, "the data directory is in use, full or not writable"},
+    {74, "reading or writing failed, or stored data did not pass its check"},
+    {75, "try again later; also: the answer was stopped"},
+    {77, "not allowed"},
+    {78, "the configuration is wrong, or the store is a newer version's"},
+    {130, "interrupted with Ctrl-C"},
+    {0, NULL},
+};
+
+static const struct cli_option help_option = {"help", 'h', NULL, "print this help", NULL};
+
+/* The option after `o`, with --help as the last of every table; start with NULL. */
+static const struct cli_option *next_option(const struct cli_command *cmd, const struct cli_option *o)
+{
+	if (o == &help_option) return NULL;
+	o = o == NULL ? cmd->options : o + 1;
+	return o->name != NULL ? o : &help_option;
+}
+
+/* "-d, --data DIR" */
+static void option_head(const struct cli_option *o, struct buf *b)
+{
+	if (o->letter != 0) buf_addf(b, "-%c, ", o->letter);
+	else buf_add_str(b, STR("    "));
+	buf_addf(b, "--%s%s%s", o->name, o->arg != NULL ? " " : "", o->arg != NULL ? o->arg : "");
+}
+
+static void print_options(const struct cli_command *cmd, FILE *out)
+{
+	size_t width = 0;
+	for (const struct cli_option *o = NULL; (o = next_option(cmd, o)) != NULL;) {
+		struct buf b = BUF_INIT(256);
+		option_head(o, &b);
+		width = MAX(width, b.n);
+		buf_release(&b);
+	}
+	for (const struct cli_option *o = NULL; (o = next_option(cmd, o)) != NULL;) {
+		struct buf b = BUF_INIT(256);
+		option_head(o, &b);
+		fprintf(out, "  %-*s  %s", (int)width, b.p, o->help);
+		if (o->def != NULL) fprintf(out, " [%s]", o->def);
+		fputc('\n', out);
+		buf_release(&b);
+	}
+}
+
+/* The text with each line after a two-space margin. */
+static void print_indented(const char *text, FILE *out)
+{
+	for (const char *line = text; *line != '\0';) {
+		size_t n = strcspn(line, "\n");
+		fprintf(out, "%s%.*s\n", n > 0 ? "  " : "", (int)n, line);
+		line += n + (line[n] == '\n');
+	}
+}
+
+void help_print(const struct cli_command *cmd, FILE *out)
+{
+	fprintf(out, "Usage: roost %s [OPTION]...%s%s\n\n%s\n\nOptions:\n", cmd->name, cmd->args[0] != '\0' ? " " : "",
+		cmd->args, cmd->about);
+	print_options(cmd, out);
+	fputs("\nExample:\n", out);
+	print_indented(cmd->example, out);
+}
+
+void help_overview(FILE *out)
+{
+	fputs("Usage: roost COMMAND [OPTION]... [ARGUMENT]...\n\nA home for your LLM conversations.\n\nCommands:\n", out);
+	for (size_t i = 0; cli_commands[i] != NULL; i++)
+		fprintf(out, "  %-10s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+	fputs("\nroost COMMAND --help tells the rest.\n", out);
+}
+
+/* ---- manual pages ----------------------------------------------------------------------------------------------- */
+
+/* Text for roff: backslashes and hyphens escaped, no line taken for a request; an empty line begins a paragraph. */
+static void roff_text(const char *text, FILE *out)
+{
+	bool at_start = true;
+	for (const char *p = text; *p != '\0'; p++) {
+		if (at_start && *p == '\n') {
+			fputs(".PP\n", out);
+			continue;
+		}
+		if (at_start && (*p == '.' || *p == '\'')) fputs("\\&", out);
+		if (*p == '\\') fputs("\\e", out);
+		else if (*p == '-') fputs("\\-", out);
+		else fputc(*p, out);
+		at_start = *p == '\n';
+	}
+	if (!at_start) fputc('\n', out);
+}
+
+static void roff_options(const struct cli_command *cmd, FILE *out)
+{
+	fputs(".SH OPTIONS\n", out);
+	for (const struct cli_option *o = NULL; (o = next_option(cmd, o)) != NULL;) {
+		fputs(".TP\n", out);
+		if (o->letter != 0) fprintf(out, "\\fB\\-%c\\fR, ", o->letter);
+		fputs("\\fB\\-\\-", out);
+		for (const char *p = o->name; *p != '\0'; p++) fputs(*p == '-' ? "\\-" : (char[]){*p, '\0'}, out);
+		fprintf(out, "\\fR%s%s%s\n", o->arg != NULL ? " \\fI" : "", o->arg != NULL ? o->arg : "",
+			o->arg != NULL ? "\\fR" : "");
+		roff_text(o->help, out);
+		if (o->def == NULL) continue;
+		fputs("Default: ", out);
+		roff_text(o->def, out);
+	}
+}
+
+static void roff_commands(FILE *out)
+{
+	fputs(".SH COMMANDS\n", out);
+	for (size_t i = 0; cli_commands[i] != NULL; i++) {
+		fprintf(out, ".TP\n\\fBroost\\-%s\\fR(1)\n", cli_commands[i]->name);
+		roff_text(cli_commands[i]->summary, out);
+	}
+}
+
+void help_man(const struct cli_command *cmd, FILE *out)
+{
+	const char *name = cmd != NULL ? cmd->name : "";
+	fprintf(out, ".TH ROOST%s", cmd != NULL ? "\\-" : "");
+	for (const char *p = name; *p != '\0'; p++) fputc(toupper((unsigned char)*p), out);
+	fprintf(out, " 1 \"\" \"roost " ROOST_VERSION "\"\n.SH NAME\nroost%s%s \\- ", cmd != NULL ? "\\-" : "", name);
+	roff_text(cmd != NULL ? cmd->summary : "a home for your LLM conversations", out);
+	fprintf(out, ".SH SYNOPSIS\n\\fBroost %s\\fR [\\fIOPTION\\fR]... ", cmd != NULL ? name : "COMMAND");
+	roff_text(cmd != NULL ? cmd->args : "[ARGUMENT]...", out);
+	if (cmd == NULL || cmd->args[0] == '\0') fputc('\n', out);
+	fputs(".SH DESCRIPTION\n", out);
+	roff_text(cmd != NULL ? cmd->about : "One self-hosted daemon, its command line and its web page.", out);
+	if (cmd != NULL) {
+		roff_options(cmd, out);
+		fputs(".SH EXAMPLES\n.nf\n", out);
+		roff_text(cmd->example, out);
+		fputs(".fi\n", out);
+	} else {
+		roff_commands(out);
+	}
+	fputs(".SH \"EXIT STATUS\"\n", out);
+	for (const struct exit_row *r = exit_rows; r->text != NULL; r++) {
+		fprintf(out, ".TP\n%d\n", r->status);
+		roff_text(r->text, out);
+	}
+	fputs(".SH FILES\n.TP\n\\fI$XDG_DATA_HOME/roost\\fR\nthe data directory\n"
+	      ".TP\n\\fI$XDG_CONFIG_HOME/roost/roost.yaml\\fR\nthe configuration\n",
+		out);
+	if (cmd != NULL) fputs(".SH \"SEE ALSO\"\n\\fBroost\\fR(1)\n", out);
+}
+
+/* ---- completion ------------------------------------------------------------------------------------------------- */
+
+void help_completion(FILE *out)
+{
+	fputs("# bash completion for roost; load it with: source <(roost completion)\n"
+	      "_roost()\n{\n"
+	      "\tlocal word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=\n"
+	      "\tCOMPREPLY=()\n"
+	      "\tcase $before in\n"
+	      "\t--data | -d) mapfile -t COMPREPLY < <(compgen -d -- \"$word\"); return ;;\n"
+	      "\t--config) mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); return ;;\n"
+	      "\tesac\n"
+	      "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"",
+		out);
+	for (size_t i = 0; cli_commands[i] != NULL; i++) fprintf(out, "%s%s", i > 0 ? " " : "", cli_commands[i]->name);
+	fputs("\"\n\telse\n\t\tcase ${COMP_WORDS[1]} in\n", out);
+	for (size_t i = 0; cli_commands[i] != NULL; i++) {
+		fprintf(out, "\t\t%s) words=\"", cli_commands[i]->name);
+		for (const struct cli_option *o = NULL; (o = next_option(cli_commands[i], o)) != NULL;)
+			fprintf(out, "%s--%s", o == cli_commands[i]->options ? "" : " ", o->name);
+		/* the lower-case words among the arguments are subcommands: "add NAME | list" */
+		const char *args = cli_commands[i]->args;
+		for (size_t n; *args != '\0'; args += n + (args[n] == ' ')) {
+			n = strcspn(args, " ");
+			if (n > 1 && islower((unsigned char)args[0])) fprintf(out, " %.*s", (int)n, args);
+		}
+		fputs("\" ;;\n", out);
+	}
+	fputs("\t\tesac\n\tfi\n"
+	      "\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n"
+	      "\t[ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
+	      "}\n"
+	      "complete -F _roost roost\n",
+		out);
+}
