@@ -1,0 +1,374 @@
+// The page and frames that are rare or hostile. A real daemon serves it; frames are slipped into its socket on the way.
+
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { Browser, pairing, until } from "./setup.mjs";
+import { Daemon } from "../lib/roost.mjs";
+
+let daemon;
+let browser;
+let page;
+let socket; // the page's newest connection, as the daemon's end
+let sent = []; // frames the page sent since the test began
+const silenced = new Set(); // types the daemon never hears; the test answers for it
+
+before(async () => {
+	daemon = await Daemon.start();
+	browser = await Browser.start(daemon);
+	const context = await browser.profile();
+	await context.routeWebSocket(/devices\/socket/, (route) => {
+		const server = route.connectToServer();
+		socket = route;
+		route.onMessage((data) => {
+			const frame = JSON.parse(data);
+			sent.push(frame);
+			if (!silenced.has(frame.type)) server.send(data);
+		});
+	});
+	page = await context.newPage();
+	const { link } = await pairing(daemon);
+	await page.goto(link);
+	await page.getByRole("button", { name: "Pair", exact: true }).click();
+	await page.locator('main[data-link="up"]').waitFor();
+	for (const type of ["session:join", "session:leave", "message:attach", "request:stop", "device:ack"])
+		silenced.add(type);
+});
+
+after(async () => {
+	await browser?.close();
+	await daemon?.remove();
+});
+
+beforeEach(() => {
+	sent = [];
+});
+
+const push = (frame) => socket.send(JSON.stringify(frame));
+const asked = (type) => until(() => sent.find((frame) => frame.type === type), Boolean, `${type} from the page`);
+
+function record(type, name, fields) {
+	const origin = { at: new Date().toISOString(), userId: "u", deviceId: "d" };
+	return { type, name, changeTag: "t", created: origin, modified: origin, deleted: false, fields };
+}
+
+function changes(...records) {
+	push({ type: "session:changes", records, cursor: "test", more: false });
+}
+
+// A conversation with one question whose answer is running, open on the page.
+async function runningConversation(id) {
+	const request = { conversationId: id, messageId: `${id}-q`, replyId: `${id}-a`, state: "claimed", attempt: 1 };
+	changes(
+		record("Conversation", id, { title: `about ${id}`, currentSessionId: `${id}-s` }),
+		record("Message", `${id}-q`, {
+			conversationId: id,
+			sessionId: `${id}-s`,
+			ord: 1,
+			role: "user",
+			text: "well?",
+		}),
+		record("Request", `${id}-r`, request),
+	);
+	await page.evaluate((hash) => (location.hash = hash), `c=${id}`);
+	const join = await asked("session:join");
+	assert.equal(join.conversationId, id);
+	const running = [{ requestId: `${id}-r`, attempt: 1, messageId: `${id}-a`, offset: 0 }];
+	push({ type: "session:state", re: join.id, session: { name: `${id}-s` }, running });
+	return {
+		request,
+		delta: (attempt, offset, text, kind = "text") =>
+			push({ type: "message:delta", requestId: `${id}-r`, messageId: `${id}-a`, attempt, offset, text, kind }),
+	};
+}
+
+const running = () => page.locator("article.running .body");
+const showsRunning = (text) =>
+	until(
+		() => running().innerText(),
+		(now) => now === text,
+		`"${text}" running`,
+	);
+
+describe("hostile text", () => {
+	const corpus = [
+		"<script>window.pwned = 1</script>",
+		'<img src="http://127.0.0.2:9/i.png" onerror="window.pwned = 1">',
+		"<svg/onload=window.pwned=1>",
+		'<iframe srcdoc="<script>parent.pwned=1</script>"></iframe>',
+		"<math><mtext><table><mglyph><style><img src=x onerror=window.pwned=1>",
+		'<style>@import "http://127.0.0.2:9/s.css";</style>',
+		'<link rel="stylesheet" href="http://127.0.0.2:9/s.css">',
+		'<meta http-equiv="refresh" content="0;url=http://127.0.0.2:9/">',
+		'<form action="http://127.0.0.2:9/"><input autofocus onfocus="window.pwned=1"></form>',
+		"![pixel](http://127.0.0.2:9/pixel.png)",
+		"[click](javascript:window.pwned=1) [click](JAVASCRIPT:window.pwned=1) [click](data:text/html,<script>1</script>)",
+		'[quote](https://x.org/"onmouseover="window.pwned=1) [title](https://x.org "\\"onclick=window.pwned=1")',
+		"<a href=javascript:window.pwned=1>x</a> <javascript:window.pwned=1> &#106;avascript:window.pwned=1",
+		'```"><img src=x onerror=window.pwned=1>\n</code></pre><script>window.pwned=1</script>\n```',
+		"| <img src=x onerror=window.pwned=1> | b |\n|---|---|\n| <script>window.pwned=1</script> | c |",
+		"| a |\n|---|\n| ![x](http://127.0.0.2:9/t.png) |",
+		"# <u onclick=window.pwned=1>x</u>\n> <b onmouseover=window.pwned=1>\n- <details open ontoggle=window.pwned=1>",
+		"\u202Egnp.exe \u0000 \uFEFF \uD83D",
+	];
+
+	test("in messages, titles, names and running text is only text", async () => {
+		const { delta } = await runningConversation("hostile");
+		const all = corpus.join("\n\n");
+		const fields = (ord, role, text) => ({
+			conversationId: "hostile",
+			sessionId: "s",
+			ord,
+			role,
+			text,
+			status: "complete",
+		});
+		changes(
+			record("Conversation", "hostile", { title: corpus[1] }),
+			record("Device", "d", { name: corpus[1], platform: "web" }),
+			...corpus.map((text, i) =>
+				record("Message", `bad-${i}`, fields(10 + i, i % 2 ? "user" : "assistant", text)),
+			),
+			record("Message", "bad-all", { ...fields(90, "assistant", all), model: corpus[1] }),
+		);
+		delta(1, 0, all);
+		await page.locator('[data-message="bad-all"]').waitFor();
+		await running().waitFor();
+		await page.waitForTimeout(300);
+		assert.equal(await page.evaluate(() => window.pwned), undefined);
+		const thread = page.locator(".messages");
+		for (const tag of ["script", "img", "svg", "iframe", "style", "link", "form", "input", "math"]) {
+			assert.equal(await thread.locator(tag).count(), 0, `<${tag}> made from text`);
+		}
+		const links = await thread
+			.locator("a")
+			.evaluateAll((found) =>
+				found.map((one) => ({
+					scheme: one.protocol,
+					rel: one.rel,
+					names: one.getAttributeNames().sort().join(),
+				})),
+			);
+		assert.ok(links.length > 0);
+		for (const one of links) {
+			assert.match(one.scheme, /^https?:$/);
+			assert.equal(one.rel, "noopener noreferrer");
+			assert.equal(one.names, "href,rel,target,title");
+		}
+		assert.deepEqual(browser.foreign, []);
+		assert.deepEqual(browser.complaints, []);
+	});
+
+	test("the control: markup that is not made inert is noticed", async () => {
+		await page.evaluate(() => {
+			const image = new Image();
+			image.src = "http://127.0.0.2:9/control.png";
+			document.querySelector(".messages").append(image);
+		});
+		await until(
+			() => browser.complaints.length + browser.foreign.length,
+			(count) => count > 0,
+			"a complaint",
+		);
+		await page.locator(".messages img").evaluate((image) => image.remove());
+		browser.foreign.length = 0;
+		browser.complaints.length = 0;
+	});
+});
+
+describe("streams", () => {
+	test("a gap is asked for again and shown without a hole", async () => {
+		const { delta } = await runningConversation("gap");
+		delta(1, 0, "one ");
+		delta(1, 8, "three");
+		const attach = await asked("message:attach");
+		assert.deepEqual([attach.attempt, attach.kind, attach.offset], [1, "text", 4]);
+		assert.equal((await running().innerText()).trim(), "one");
+		delta(1, 4, "two three");
+		await showsRunning("one two three");
+	});
+
+	test("a reset drops the partial text and attaches from the beginning", async () => {
+		const { delta } = await runningConversation("reset");
+		delta(1, 0, "partial text");
+		await showsRunning("partial text");
+		push({ type: "message:reset", requestId: "reset-r", attempt: 1 });
+		const attach = await asked("message:attach");
+		assert.deepEqual([attach.requestId, attach.attempt, attach.offset], ["reset-r", 1, 0]);
+		assert.equal(await running().count(), 0);
+		delta(1, 0, "partial text and more");
+		await showsRunning("partial text and more");
+	});
+
+	test("a newer attempt starts anew; what the older one still says is dropped", async () => {
+		const { delta } = await runningConversation("attempts");
+		delta(1, 0, "first try, cut in the mid");
+		await showsRunning("first try, cut in the mid");
+		delta(2, 0, "second");
+		delta(1, 25, "dle");
+		delta(2, 6, " try");
+		await showsRunning("second try");
+	});
+
+	test("an attach that is answered with a newer attempt follows it", async () => {
+		const { delta } = await runningConversation("superseded");
+		delta(1, 0, "old");
+		push({ type: "message:reset", requestId: "superseded-r", attempt: 1 });
+		const first = await asked("message:attach");
+		sent = [];
+		push({
+			type: "error",
+			re: first.id,
+			code: "attempt_superseded",
+			message: "newer",
+			retryable: false,
+			attempt: 3,
+		});
+		assert.equal((await asked("message:attach")).attempt, 3);
+		delta(3, 0, "third");
+		await showsRunning("third");
+	});
+
+	test("the message replaces its stream, and a late delta does not bring it back", async () => {
+		const { request, delta } = await runningConversation("late");
+		delta(1, 0, "nearly");
+		await showsRunning("nearly");
+		const fields = {
+			conversationId: "late",
+			sessionId: "late-s",
+			ord: 2,
+			role: "assistant",
+			text: "nearly done",
+		};
+		changes(
+			record("Message", "late-a", { ...fields, status: "complete", requestId: "late-r", attempt: 1 }),
+			record("Request", "late-r", { ...request, state: "done" }),
+		);
+		await running().waitFor({ state: "detached" });
+		delta(1, 6, " done");
+		await page.waitForTimeout(200);
+		assert.equal(await running().count(), 0);
+		assert.deepEqual(await page.locator("article .body").allInnerTexts(), ["well?", "nearly done"]);
+	});
+
+	test("thinking is there, folded", async () => {
+		const { delta } = await runningConversation("thinking");
+		delta(1, 0, "let me see", "thinking");
+		delta(1, 0, "42");
+		await showsRunning("42");
+		const thinking = page.locator("details.thinking");
+		assert.equal(await thinking.getAttribute("open"), null);
+		await thinking.locator("summary").click();
+		await thinking.getByText("let me see").waitFor();
+	});
+});
+
+describe("a request", () => {
+	test("that waits for another try says when, and can be stopped", async () => {
+		await runningConversation("waits");
+		const error = { code: "provider_busy", message: "the provider is limiting or overloaded" };
+		const nextTryAt = new Date(Date.now() + 30_000).toISOString();
+		push({ type: "request:state", requestId: "waits-r", state: "retrying", attempt: 1, error, nextTryAt });
+		await page.getByText(/limiting or overloaded; next try in \d+ s/).waitFor();
+		await page.getByLabel("Message", { exact: true }).press("Escape");
+		assert.equal((await asked("request:stop")).requestId, "waits-r");
+		await page.getByText("Stopping").waitFor();
+	});
+
+	test("that failed stays under its question with a way to try again", async () => {
+		const { request } = await runningConversation("failed");
+		const error = { code: "provider_error", message: "the provider reported an error" };
+		const next = { conversationId: "failed", sessionId: "failed-s", ord: 5, role: "user", text: "next question" };
+		changes(
+			record("Request", "failed-r", { ...request, state: "failed", error }),
+			record("Message", "failed-n", next),
+		);
+		await page.getByText("No answer: the provider reported an error").waitFor();
+		const order = await page.locator("article").evaluateAll((all) => all.map((one) => one.className));
+		assert.deepEqual(order, ["user", "assistant running", "user"]);
+		silenced.add("request:retry");
+		await page.getByRole("button", { name: "Try again" }).click();
+		assert.equal((await asked("request:retry")).requestId, "failed-r");
+	});
+});
+
+describe("refusals", () => {
+	async function refuse(text, error) {
+		silenced.add("message:send");
+		sent = [];
+		await page.getByLabel("Message", { exact: true }).fill(text);
+		await page.getByLabel("Message", { exact: true }).press("Enter");
+		const frame = await asked("message:send");
+		sent = [];
+		push({ type: "error", re: frame.id, retryable: false, ...error });
+		return frame;
+	}
+
+	test("a duplicate is kept and sent anyway when the person says so", async () => {
+		await runningConversation("refused");
+		const first = await refuse("say it twice", { code: "duplicate_message", message: "another device sent it" });
+		await page.getByText("Not sent: another device sent it").waitFor();
+		await page.getByRole("button", { name: "Send anyway" }).click();
+		const again = await asked("message:send");
+		assert.deepEqual([again.messageId, again.text, again.force], [first.messageId, "say it twice", true]);
+		push({
+			type: "message:ack",
+			re: again.id,
+			messageId: again.messageId,
+			duplicate: false,
+			changeTag: "t",
+			ord: 2,
+		});
+		await page.locator(`article.user:not(.pending):not(.refused)[data-message="${again.messageId}"]`).waitFor();
+	});
+
+	test("a passing refusal is tried again by itself", async () => {
+		const first = await refuse("the disk is full just now", {
+			code: "storage_full",
+			message: "the disk is full",
+			retryable: true,
+		});
+		const again = await asked("message:send");
+		assert.equal(again.messageId, first.messageId);
+		push({
+			type: "message:ack",
+			re: again.id,
+			messageId: again.messageId,
+			duplicate: false,
+			changeTag: "t",
+			ord: 3,
+		});
+		await page.locator(`article.user:not(.pending)[data-message="${again.messageId}"]`).waitFor();
+		await page.getByRole("button", { name: "Dismiss" }).click();
+	});
+
+	test("an unknown frame and an odd record harm nothing", async () => {
+		push({ type: "weather:report", sun: true });
+		changes(record("Unheard", "of", { any: { thing: [1, 2] } }), {
+			...record("Message", "gone", {}),
+			deleted: true,
+		});
+		await page.getByText("well?").waitFor();
+		assert.deepEqual(browser.complaints, []);
+	});
+});
+
+describe("the feed and the credential", () => {
+	test("an expired cursor drops everything and syncs from none", async () => {
+		silenced.clear();
+		push({ type: "error", code: "cursor_expired", message: "sync again from none", retryable: false });
+		const hello = await asked("device:hello");
+		assert.equal(hello.cursor, undefined);
+		await page.locator('main[data-link="up"]').waitFor();
+		await until(
+			() => page.getByText("about thinking").count(),
+			(count) => count === 0,
+			"old records gone",
+		);
+	});
+
+	test("a revoked device is back at the pairing screen", async () => {
+		await socket.close({ code: 4003, reason: "revoked" });
+		await page.getByRole("heading", { name: "Pair this device" }).waitFor();
+		await page.getByText("This device was removed").waitFor();
+	});
+});

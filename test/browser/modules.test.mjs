@@ -1,0 +1,252 @@
+// The page's pure modules, bundled and called directly: markdown, running answers, records, ids.
+
+import assert from "node:assert/strict";
+import { build } from "esbuild";
+import { before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+async function load(name) {
+	const { outputFiles } = await build({
+		entryPoints: [fileURLToPath(new URL(`../../web/src/${name}.ts`, import.meta.url))],
+		bundle: true,
+		write: false,
+		format: "esm",
+		logLevel: "silent",
+	});
+	return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+}
+
+let markdown;
+let streams;
+let records;
+let ids;
+
+before(async () => {
+	[markdown, streams, records, ids] = await Promise.all(["markdown", "streams", "records", "ids"].map(load));
+});
+
+// A tree in one line: blocks and spans as name(children), text in quotes.
+function show(node) {
+	if (typeof node === "string") return JSON.stringify(node);
+	if (Array.isArray(node)) return node.map(show).join(" ");
+	const { kind, children, items, text } = node;
+	if (kind === "code" || kind === "rule" || kind === "break") return text === undefined ? kind : `${kind}(${text})`;
+	if (kind === "paragraph" || kind === "heading") return `${kind[0]}(${show(markdown.inline(text))})`;
+	if (kind === "list") return `${node.start ?? "ul"}[${items.map(show).join(" | ")}]`;
+	if (kind === "link") return `link<${node.href}>(${show(children)})`;
+	if (kind === "table")
+		return `table(${node.head.join(",")} / ${node.rows.map((row) => row.join(",")).join(" / ")})`;
+	return `${kind}(${show(children)})`;
+}
+
+const shown = (text) => show(markdown.parse(text).map((piece) => piece.block));
+
+describe("markdown", () => {
+	const cases = [
+		["two\nlines", 'p("two" break "lines")'],
+		["a\n\nb", 'p("a") p("b")'],
+		["## Title", 'h("Title")'],
+		["---", "rule"],
+		["**b** *i* _i_ ~~d~~", 'p(strong("b") " " em("i") " " em("i") " " del("d"))'],
+		["***both***", 'p(strong(em("both")))'],
+		["**b *i* b**", 'p(strong("b " em("i") " b"))'],
+		["snake_case_name and 2 * 3 * 4", 'p("snake_case_name and 2 * 3 * 4")'],
+		["**open", 'p("**" "open")'],
+		["`a*b*` ``x`y``", 'p(code(a*b*) " " code(x`y))'],
+		["`open", 'p("`open")'],
+		["\\*not\\* it", 'p("*not* it")'],
+		["```c\nint x;\n\n```\nafter", 'code(int x;\n) p("after")'],
+		["```\nstill open", "code(still open)"],
+		["- a\n- b\n  - c\n- d", 'ul[p("a") | p("b") ul[p("c")] | p("d")]'],
+		["3. a\n4. b", '3[p("a") | p("b")]'],
+		["1. a\n\n   b\n2. c", '1[p("a") p("b") | p("c")]'],
+		["- a\n\ntext", 'ul[p("a")] p("text")'],
+		["> q\n> r", 'quote(p("q" break "r"))'],
+		["| a | b |\n|---|:-:|\n| 1 | 2 |", "table(a,b / 1,2)"],
+		["[t](https://x.org/a)", 'p(link<https://x.org/a>("t"))'],
+		["see https://x.org/a_(b), ok", 'p("see " link<https://x.org/a_(b)>("https://x.org/a_(b)") ", ok")'],
+		["<b>no</b>", 'p("<b>no</b>")'],
+	];
+	for (const [source, tree] of cases) {
+		test(JSON.stringify(source), () => assert.equal(shown(source), tree));
+	}
+
+	test("only http and https become links", () => {
+		const bad = [
+			"javascript:alert(1)",
+			"JaVaScRiPt:alert(1)",
+			"java\tscript:alert(1)",
+			"data:text/html,<script>alert(1)</script>",
+			"vbscript:x",
+			"file:///etc/passwd",
+			"//evil.example/x",
+			"blob:x",
+			" https//x",
+		];
+		for (const address of bad) assert.doesNotMatch(shown(`[x](${address})`), /link</, address);
+	});
+
+	test("an image is a link, nothing that loads", () => {
+		assert.equal(shown("![alt](https://x.org/i.png)"), 'p(link<https://x.org/i.png>("alt"))');
+	});
+
+	test("every beginning of a text is itself a text", () => {
+		const text =
+			"# T\n\n1. **a** `b`\n   - [c](https://d.e/f)\n\n> q\n\n```js\nx\n```\n\n| a | b |\n|--|--|\n| 1 | 2 |\n";
+		for (let end = 0; end <= text.length; end++) assert.doesNotThrow(() => shown(text.slice(0, end)));
+	});
+
+	test("hostile nesting and repetition take no time", () => {
+		const n = 20_000;
+		const hostile = [
+			"*",
+			"_",
+			"**a ",
+			"[",
+			"![",
+			"](",
+			"`",
+			"> ",
+			"- ",
+			"1. ",
+			"|",
+			"~~",
+			"[a](",
+			"<",
+			"\\",
+			"a_",
+			"``x` ",
+		];
+		const start = performance.now();
+		for (const piece of hostile) shown(piece.repeat(n));
+		for (const piece of hostile) shown(`${piece}\n`.repeat(n / 10));
+		let runs = "";
+		for (let i = 1; i < 400; i++) runs += `${"`".repeat(i)} `;
+		shown(runs);
+		const tookMs = performance.now() - start;
+		assert.ok(tookMs < 5000, `took ${tookMs} ms`);
+	});
+});
+
+describe("running answers", () => {
+	const delta = (attempt, offset, text, kind = "text") => ({ requestId: "r", attempt, offset, text, kind });
+
+	test("deltas in order are appended, offsets count bytes", () => {
+		const all = new streams.Streams();
+		assert.equal(all.push(delta(1, 0, "grün ")), "appended");
+		assert.equal(all.push(delta(1, 6, "🙂")), "appended");
+		assert.equal(all.push(delta(1, 10, "!")), "appended");
+		assert.equal(all.get("r").text, "grün 🙂!");
+	});
+
+	test("a repetition from the beginning adds only what is new", () => {
+		const all = new streams.Streams();
+		all.push(delta(1, 0, "grün"));
+		assert.equal(all.push(delta(1, 0, "grün")), "known");
+		assert.equal(all.push(delta(1, 0, "grün und blau")), "appended");
+		assert.equal(all.get("r").text, "grün und blau");
+	});
+
+	test("a gap is reported and adds nothing", () => {
+		const all = new streams.Streams();
+		all.push(delta(1, 0, "ab"));
+		assert.equal(all.push(delta(1, 5, "zz")), "gap");
+		assert.equal(all.get("r").text, "ab");
+	});
+
+	test("a newer attempt starts anew, an older one is dropped", () => {
+		const all = new streams.Streams();
+		all.push(delta(1, 0, "old text"));
+		assert.equal(all.push(delta(2, 0, "new")), "appended");
+		assert.equal(all.get("r").text, "new");
+		assert.equal(all.push(delta(1, 8, " more")), "stale");
+		assert.equal(all.get("r").text, "new");
+	});
+
+	test("a newer attempt heard in its middle shows nothing of the old one", () => {
+		const all = new streams.Streams();
+		all.push(delta(1, 0, "old text"));
+		assert.equal(all.push(delta(2, 8, "tail")), "gap");
+		assert.equal(all.get("r").text, "");
+	});
+
+	test("thinking and text do not mix", () => {
+		const all = new streams.Streams();
+		all.push(delta(1, 0, "hm", "thinking"));
+		all.push(delta(1, 0, "yes"));
+		assert.deepEqual([all.get("r").thinking, all.get("r").text], ["hm", "yes"]);
+	});
+
+	test("a reset of an older attempt leaves the newer one alone", () => {
+		const all = new streams.Streams();
+		all.push(delta(2, 0, "new"));
+		assert.equal(all.reset("r", 1), undefined);
+		assert.equal(all.get("r").text, "new");
+		assert.equal(all.reset("r", 2).text, "");
+	});
+});
+
+describe("records", () => {
+	const record = (type, name, fields, at = "2026-01-01T00:00:00.000Z") => ({
+		type,
+		name,
+		changeTag: "1",
+		created: { at, userId: "u", deviceId: "d" },
+		modified: { at, userId: "u", deviceId: "d" },
+		deleted: false,
+		fields,
+	});
+	const message = (name, ord, more = {}) =>
+		record("Message", name, { conversationId: "c", ord, role: "user", text: name, ...more });
+
+	test("messages stand by ord, whatever order they came in", () => {
+		const all = new records.Records();
+		for (const one of [message("c", 3), message("a", 1), message("b", 2)]) all.apply(one);
+		assert.deepEqual(
+			all.messages("c").map((one) => one.name),
+			["a", "b", "c"],
+		);
+	});
+
+	test("a changed message replaces itself, a deleted one goes", () => {
+		const all = new records.Records();
+		all.apply(message("a", 1));
+		all.apply(message("a", 1, { text: "edited" }));
+		assert.deepEqual(
+			all.messages("c").map((one) => one.fields.text),
+			["edited"],
+		);
+		all.apply({ ...message("a", 1), deleted: true, fields: {} });
+		assert.equal(all.messages("c").length, 0);
+	});
+
+	test("the newest message of a request is its answer", () => {
+		const all = new records.Records();
+		const answer = (name, ord, attempt) => message(name, ord, { role: "assistant", requestId: "r", attempt });
+		all.apply(message("q", 1, { requestId: "r" }));
+		all.apply(answer("full", 3, 2));
+		all.apply(answer("partial", 2, 1));
+		assert.equal(all.answer("r").name, "full");
+	});
+
+	test("conversations stand by their newest message", () => {
+		const all = new records.Records();
+		all.apply(record("Conversation", "c", {}, "2026-01-01T00:00:00.000Z"));
+		all.apply(record("Conversation", "d", {}, "2026-01-02T00:00:00.000Z"));
+		assert.deepEqual(
+			all.conversations().map((one) => one.name),
+			["d", "c"],
+		);
+		all.apply({ ...message("m", 1), created: { at: "2026-01-03T00:00:00.000Z", userId: "u", deviceId: "d" } });
+		assert.deepEqual(
+			all.conversations().map((one) => one.name),
+			["c", "d"],
+		);
+	});
+});
+
+test("ids are UUIDv7 and carry their time", () => {
+	const id = ids.uuid7(0x0123456789ab);
+	assert.match(id, /^01234567-89ab-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+	assert.notEqual(ids.uuid7(), ids.uuid7());
+});

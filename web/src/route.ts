@@ -1,0 +1,33 @@
+/* Where the page is, kept in the address's fragment: it never reaches the daemon, and the back button works. */
+
+export type Route = { screen: "list" } | { screen: "thread"; id: string } | { screen: "settings" };
+
+/* A fragment's escaped part; one that is not well escaped is nothing. */
+function unescaped(text: string): string {
+	try {
+		return decodeURIComponent(text);
+	} catch {
+		return "";
+	}
+}
+
+export function route(): Route {
+	const hash = location.hash.slice(1);
+	if (hash === "settings") return { screen: "settings" };
+	const id = hash.startsWith("c=") ? unescaped(hash.slice(2)) : "";
+	if (id !== "") return { screen: "thread", id };
+	return { screen: "list" };
+}
+
+export function go(to: Route): void {
+	location.hash =
+		to.screen === "thread" ? `c=${encodeURIComponent(to.id)}` : to.screen === "settings" ? "settings" : "";
+}
+
+/* Takes a pairing code out of the address, so that it stays in no history. */
+export function takePairingCode(): string {
+	if (!location.hash.startsWith("#pair=")) return "";
+	const code = unescaped(location.hash.slice(6));
+	history.replaceState(null, "", location.pathname);
+	return code;
+}

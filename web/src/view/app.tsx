@@ -1,0 +1,63 @@
+/* The frame around the screens: which one is shown, and the banner that tells what the link is doing. */
+
+import type { VNode } from "preact";
+import { List, newConversation } from "./list";
+import { Pair } from "./pair";
+import { Settings } from "./settings";
+import { Thread } from "./thread";
+import type { Home } from "../home";
+import type { Route } from "../route";
+
+function Banner({ home }: { home: Home }): VNode | null {
+	if (home.link === "replaced") {
+		return (
+			<div class="banner" role="status">
+				Roost is open in another tab.{" "}
+				<button type="button" onClick={() => home.useHere()}>
+					Use it here
+				</button>
+			</div>
+		);
+	}
+	if (home.link === "down") {
+		return (
+			<div class="banner" role="status">
+				Offline. You can read and write; messages are sent when the daemon is back.
+			</div>
+		);
+	}
+	if (home.notice) {
+		return (
+			<div class="banner" role="status">
+				{home.notice}{" "}
+				<button type="button" onClick={() => home.dismiss()}>
+					Dismiss
+				</button>
+			</div>
+		);
+	}
+	return null;
+}
+
+export function App({ home, at, code }: { home: Home; at: Route; code: string }): VNode {
+	if (home.phase === "loading") return <main class="pair" aria-busy="true" />;
+	if (home.phase === "pairing") return <Pair home={home} code={code} />;
+	return (
+		<>
+			<Banner home={home} />
+			<main class={`app at-${at.screen}`} data-link={home.link}>
+				<List home={home} />
+				{at.screen === "thread" && <Thread home={home} id={at.id} />}
+				{at.screen === "settings" && <Settings home={home} />}
+				{at.screen === "list" && (
+					<section class="welcome">
+						<img src="icon.svg" alt="" width="72" height="72" />
+						<button type="button" class="primary" onClick={newConversation}>
+							New conversation
+						</button>
+					</section>
+				)}
+			</main>
+		</>
+	);
+}
