@@ -156,6 +156,7 @@ enum err cmd_pair_take_run(struct txn *t, struct store_op *op)
 			       (long long)c->devices_max);
 	if (e == OK) e = txn_principal(t, user, c->device.device_id, &principal);
 	if (e == OK) e = txn_cred_revoke(t, principal); /* a device has one credential: pairing again replaces it */
+	if (e == ERR_NOT_FOUND) e = OK;
 	if (e == OK) e = txn_cred_add(t, principal, c->token_hash);
 	if (e == OK) e = put_device(t, user, &c->device, txn_now_ms(t));
 	return e;

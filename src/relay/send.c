@@ -89,7 +89,17 @@ static void set_fields(struct record *r, struct arena *arena, struct buf *b)
 	buf_release(b);
 }
 
-static enum err make_session(struct txn *t, uint32_t zone, const struct record *conv, struct str session_id)
+/* What the daemon makes on a message's account is not the device's own save: it must hear of it too. */
+static enum err put_as_daemon(struct txn *t, struct cmd_send *c, struct record *r)
+{
+	uint32_t actor = c->op.actor;
+	c->op.actor = 0;
+	enum err e = txn_put(t, r);
+	c->op.actor = actor;
+	return e;
+}
+
+static enum err make_session(struct txn *t, struct cmd_send *c, uint32_t zone, const struct record *conv, struct str session_id)
 {
 	struct record s = {.zone = zone, .type = RT_SESSION, .name = session_id, .conv = conv->row};
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
@@ -102,7 +112,7 @@ static enum err make_session(struct txn *t, uint32_t zone, const struct record *
 	jw_kint(&w, "term", 0);
 	jw_obj_end(&w);
 	set_fields(&s, txn_arena(t), &b);
-	return txn_put(t, &s);
+	return put_as_daemon(t, c, &s);
 }
 
 static enum err make_conversation(struct txn *t, struct cmd_send *c, struct record *conv)
@@ -117,8 +127,8 @@ static enum err make_conversation(struct txn *t, struct cmd_send *c, struct reco
 	if (c->wants_answer) jw_kstr(&w, "model", c->model);
 	jw_obj_end(&w);
 	set_fields(conv, arena, &b);
-	enum err e = txn_put(t, conv);
-	if (e == OK) e = make_session(t, conv->zone, conv, id_str(&sid));
+	enum err e = put_as_daemon(t, c, conv);
+	if (e == OK) e = make_session(t, c, conv->zone, conv, id_str(&sid));
 	c->out_session_id = arena_str(arena, id_str(&sid));
 	return e;
 }
@@ -138,9 +148,9 @@ static enum err open_first_session(struct txn *t, struct cmd_send *c, struct rec
 	if (e == OK) e = fields_merge(conv->fields, json_root(doc), POLICY_CHANGED_KEYS, &merged, NULL);
 	if (e == OK) {
 		conv->fields = arena_str(arena, buf_str(&merged));
-		e = txn_put(t, conv);
+		e = put_as_daemon(t, c, conv);
 	}
-	if (e == OK) e = make_session(t, conv->zone, conv, id_str(&sid));
+	if (e == OK) e = make_session(t, c, conv->zone, conv, id_str(&sid));
 	c->out_session_id = arena_str(arena, id_str(&sid));
 	json_free(doc);
 	buf_release(&patch);
@@ -289,7 +299,7 @@ static enum err put_request(struct txn *t, struct cmd_send *c, const struct reco
 			      .attempts = STR("")};
 	r.name = c->job.request_id = arena_str(arena, id_str(&id));
 	request_write(q, &r, arena);
-	e = txn_put(t, &r);
+	e = put_as_daemon(t, c, &r);
 	c->has_request = true;
 	c->job.row = r.row;
 	c->job.conv = conv->row;
