@@ -3,10 +3,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
-import { out, root } from "./gear/house.mjs";
+import { fileURLToPath } from "node:url";
 
+const root = join(fileURLToPath(import.meta.url), "../..");
 const page = join(root, "docs/benchmarks.md");
-const rows = JSON.parse(readFileSync(join(out, "spine.json"), "utf8"));
+const rows = JSON.parse(readFileSync(join(root, "build/bench/spine.json"), "utf8"));
 
 const cells = rows.map((r) => [r.figure, `${r.value} ${r.unit}`, `${r.bar} ${r.unit}`, r.met ? "met" : "**not met**",
 	`${r.reference.value} (${r.reference.name})`]);

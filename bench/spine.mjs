@@ -2,13 +2,13 @@
 // How fast, how small: every figure of the spine beside its reference from the same run.
 //
 //     ./dev bench spine                    all of them; prints the table, writes build/bench/spine.json
-//     node bench/spine.mjs acks fanout     some groups only; prints, writes nothing
+//     node bench/spine.mjs acks fanout     some groups only; writes build/bench/spine.part.json
 //
 // A group measures one thing with one of the C programs beside this file and gives back rows. Where ours and a
 // reference compete for the same machine they take turns, and the medians are compared. What each figure means and how
 // to read it is in docs/benchmarks.md.
 
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Daemon, cleanUp, directory, driven, fakeProvider, median, out, peer, program, providersYaml, roost, timeToListen }
 	from "./gear/house.mjs";
@@ -209,8 +209,8 @@ async function streams() {
 // Stop in every phase.
 async function stop() {
 	await withProvider(async (daemon, provider) => {
-		const args = { port: daemon.port, devices: await daemon.devices("stop", 1, 1), "provider-port": provider.port,
-			"deaf-port": provider.deafPort };
+		const args = { port: daemon.port, pid: daemon.pid, devices: await daemon.devices("stop", 1, 1),
+			"provider-port": provider.port, "deaf-port": provider.deafPort };
 		const direct = await program("stop", { ...args, phase: "direct", rounds: 100 });
 		let late = 0;
 		for (const [phase, what] of [["connecting", "connecting"], ["waiting", "before the first token"],
@@ -290,10 +290,7 @@ for (const name of wanted.length ? wanted : Object.keys(groups)) {
 }
 await cleanUp();
 print();
-if (!wanted.length) {
-	mkdirSync(out, { recursive: true });
-	writeFileSync(join(out, "spine.json"), JSON.stringify(rows, null, "\t") + "\n");
-}
+writeFileSync(join(out, wanted.length ? "spine.part.json" : "spine.json"), JSON.stringify(rows, null, "\t") + "\n");
 if (failures.length) {
 	console.error(`could not be measured: ${failures.join(" ")}`);
 	process.exitCode = 1;

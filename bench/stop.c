@@ -1,9 +1,10 @@
 /* Stop: from a device's request:stop to the provider seeing its connection close, in every phase of a request.
  *
- *     bench_stop --port P --devices FILE --provider-port P --deaf-port P --phase PHASE [--rounds 100]
+ *     bench_stop --port P --devices FILE --provider-port P --deaf-port P --pid N --phase PHASE
+ *                [--rounds 100]
  *
  *   connecting  the provider's address takes no connection; what is watched is the daemon's half-open socket (Linux
- *               tells of it in /proc/net/tcp), because there is nobody who could see a close
+ *               tells of it in /proc), because there is nobody who could see a close
  *   waiting     the provider has the request and is silent
  *   streaming   three tokens came
  *   queued      another answer holds the provider's only slot
@@ -14,6 +15,7 @@
  * connection exists), stop to the device's request:state, and the calls that reached the provider after their stop,
  * which must be none. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "gear/answer.h"
@@ -21,6 +23,8 @@
 
 #define ROUND_LIMIT_NS (10 * NS_PER_SEC)
 #define REST_NS (20 * NS_PER_MS)
+#define LOOK_NS (50 * NS_PER_US)
+#define FD_MAX 4096
 #define LATE_WATCH_NS (3 * NS_PER_SEC) /* longer than the wait after a first and a second failure */
 
 enum phase { CONNECTING, WAITING, STREAMING, QUEUED, BACKOFF, DIRECT, PHASES };
@@ -32,6 +36,7 @@ static const struct {
 };
 
 static int deaf_port;
+static pid_t daemon_pid;
 static int64_t *stopped_at_ns; /* by mark */
 static struct samples closed, stopped;
 
@@ -42,27 +47,40 @@ static void rest(struct answers *a, int64_t ns)
 
 /* ---- when a phase is reached ------------------------------------------------------------------------------------ */
 
-/* How many sockets try to connect to the deaf port (state 02, SYN_SENT); the one that fills its queue is connected. */
-static int half_open(void)
+/* The inode of the socket that tries to connect to the deaf port (state 02, SYN_SENT); 0 when there is none. */
+static unsigned long half_open(void)
 {
 	char line[256], want[32];
-	int found = 0;
+	unsigned long inode = 0;
 	FILE *f = fopen("/proc/net/tcp", "re");
 
 	if (!f) die(71, "/proc/net/tcp: %s", strerror(errno));
 	snprintf(want, sizeof(want), "0100007F:%04X 02 ", (unsigned)deaf_port);
-	while (fgets(line, sizeof(line), f))
-		if (strstr(line, want)) found++;
+	while (!inode && fgets(line, sizeof(line), f)) {
+		const char *rest = strstr(line, want);
+		if (rest) (void)sscanf(rest, "%*s %*s %*s %*s %*s %*s %*s %lu", &inode);
+	}
 	fclose(f);
-	return found;
+	return inode;
 }
 
-static int half_open_before;
+static unsigned long connecting_inode;
 static bool is_connecting(struct answers *a, size_t i)
 {
 	(void)a;
 	(void)i;
-	return half_open() > half_open_before;
+	connecting_inode = half_open();
+	return connecting_inode;
+}
+
+/* Whether the process has the socket open, as its descriptor `fd`. */
+static bool has_socket(pid_t pid, int fd, unsigned long inode)
+{
+	char path[64], link[64], want[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+	int n = snprintf(want, sizeof(want), "socket:[%lu]", inode);
+	return readlink(path, link, sizeof(link)) == n && memcmp(link, want, (size_t)n) == 0;
 }
 
 static bool has_three_tokens(struct answers *a, size_t i) { return a->v[i].tokens >= 3; }
@@ -90,15 +108,21 @@ static void phase_reach(struct answers *a, size_t i, enum phase phase)
 
 static void round_run(struct answers *a, size_t i, enum phase phase, int64_t mark)
 {
-	half_open_before = phase == CONNECTING ? half_open() : 0;
+	int fd = 0;
+
 	answer_start(a, i, phases[phase].model, mark);
 	phase_reach(a, i, phase);
+	if (phase == CONNECTING)
+		while (!has_socket(daemon_pid, fd, connecting_inode))
+			if (++fd > FD_MAX) die(70, "the half-open socket is not the daemon's");
 	int64_t at_ns = now_ns(), limit_ns = at_ns + ROUND_LIMIT_NS;
 	stopped_at_ns[mark] = at_ns;
 	answer_stop(a, i);
 	if (phase == CONNECTING) {
-		while (loop_round(a->loop, 0), half_open() > half_open_before)
+		while (loop_round(a->loop, 0), has_socket(daemon_pid, fd, connecting_inode)) {
 			if (now_ns() > limit_ns) die(70, "a stopped request still connects after 10 s");
+			loop_round(a->loop, now_ns() + LOOK_NS);
+		}
 		samples_add(&closed, now_ns() - at_ns);
 	}
 	answers_wait(a, ROUND_LIMIT_NS, has_ended, i, "the stop");
@@ -237,6 +261,7 @@ int main(int argc, char **argv)
 	int port = (int)args_int(&args, "port", ARG_NEEDED);
 	int provider_port = (int)args_int(&args, "provider-port", ARG_NEEDED);
 	deaf_port = (int)args_int(&args, "deaf-port", ARG_NEEDED);
+	daemon_pid = (pid_t)args_int(&args, "pid", ARG_NEEDED);
 	const char *file = args_text(&args, "devices", NULL);
 	enum phase phase = phase_named(args_text(&args, "phase", NULL));
 	int64_t rounds = args_int(&args, "rounds", 100);

@@ -103,10 +103,15 @@ static void frame_take(struct device *d, struct str text)
 	if (frame_is(text, "error")) die(70, "the daemon answered: %.*s", STR_ARG(text));
 	if (d->state == DEVICE_READY) {
 		if (d->on_frame) d->on_frame(d, text);
-	} else if (frame_is(text, "device:welcome")) {
+	} else if (!frame_is(text, "device:welcome")) {
+		die(70, "instead of device:welcome came: %.*s", STR_ARG(text));
+	} else if (d->cursor[0]) {
 		d->state = DEVICE_READY;
 	} else {
-		die(70, "instead of device:welcome came: %.*s", STR_ARG(text));
+		if (!str_copy(frame_field(text, "cursor"), d->cursor, sizeof(d->cursor)) || !d->cursor[0])
+			die(70, "a welcome without a cursor: %.*s", STR_ARG(text));
+		d->state = DEVICE_CLOSED;
+		conn_close(&d->conn);
 	}
 }
 
@@ -154,8 +159,8 @@ static bool upgrade_take(struct device *d, struct str *in)
 	d->state = DEVICE_GREETING;
 	device_sendf(d,
 		     "{\"type\":\"device:hello\",\"deviceId\":\"%s\",\"platform\":\"bench\",\"name\":\"%s\","
-		     "\"appVersion\":\"1\",\"protocol\":1}",
-		     d->id, d->id);
+		     "\"appVersion\":\"1\",\"protocol\":1%s%s%s}",
+		     d->id, d->id, d->cursor[0] ? ",\"cursor\":\"" : "", d->cursor, d->cursor[0] ? "\"" : "");
 	return true;
 }
 
@@ -175,7 +180,9 @@ static void device_bytes(struct conn *c, struct str bytes)
 	}
 	if (d->state != DEVICE_OPENING || upgrade_take(d, &in))
 		while (d->state != DEVICE_CLOSED && frame_parse(d, &in)) continue;
-	if (d->in.n) {
+	if (d->state == DEVICE_CLOSED) {
+		buf_release(&d->in);
+	} else if (d->in.n) {
 		if (in.n) buf_drop(&d->in, d->in.n - in.n);
 		else buf_release(&d->in);
 	} else if (in.n && !buf_add_str(&d->in, in)) {
@@ -232,6 +239,8 @@ void devices_connect(struct loop *l, struct device *d, size_t n, int port, size_
 	while (ready < n) {
 		while (begun < n && begun - ready < at_once) device_connect(l, &d[begun++], port);
 		loop_round(l, deadline_ns);
+		for (size_t i = ready; i < begun; i++) /* has learned its cursor */
+			if (d[i].state == DEVICE_CLOSED) device_connect(l, &d[i], port);
 		while (ready < begun && d[ready].state == DEVICE_READY) ready++;
 		if (now_ns() > deadline_ns) die(75, "%zu of %zu devices were welcomed in a minute", ready, n);
 	}

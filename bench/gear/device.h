@@ -12,7 +12,7 @@ enum device_state { DEVICE_OPENING, DEVICE_GREETING, DEVICE_READY, DEVICE_CLOSED
 struct device {
 	struct conn conn;
 	enum device_state state;
-	char user[64], id[64], token[128];
+	char user[64], id[64], token[128], cursor[64];
 	struct buf in;         /* the piece of a frame that came so far; empty when nothing is under way */
 	int64_t frames, bytes; /* received */
 	void (*on_frame)(struct device *d, struct str text); /* frames after the welcome; may be NULL */
@@ -23,7 +23,9 @@ struct device {
 /* The file has one device a line: user, device id, token, with blanks between. Ends the program when it is not so.
  * The caller frees the array. */
 struct device *devices_load(const char *path, size_t *out_n);
-/* Connects them all, at most `at_once` unanswered at a time, and waits until each was welcomed. */
+/* Connects them all, at most `at_once` unanswered at a time, and waits until each was welcomed. A device that has no
+ * cursor connects twice: the first time only to learn the newest one, so that what it missed (a million messages, say)
+ * is not sent to it while something else is measured. */
 void devices_connect(struct loop *l, struct device *d, size_t n, int port, size_t at_once);
 void devices_close(struct device *d, size_t n);
 

@@ -1,10 +1,10 @@
 // What a benchmark in bench/*.mjs stands on: the daemon under test, the fake provider, peers, the C programs, and
-// devices that may connect. Everything is started on ports the kernel chooses and in directories of its own below
-// build/bench/tmp, and ended by cleanUp(), whatever happened.
+// devices that may connect. Everything is started on ports the kernel chooses and in directories of its own in
+// build/bench, and ended by cleanUp(), whatever happened.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -13,7 +13,8 @@ import { fileURLToPath } from "node:url";
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export const roost = process.env.ROOST_BIN ?? join(root, "build/release/bin/roost");
 export const out = join(root, "build/bench");
-const tmp = join(out, "tmp");
+mkdirSync(out, { recursive: true });
+const tmp = mkdtempSync(join(out, "run-"));
 const READY_MS = 60_000;
 
 const living = new Set();
@@ -21,8 +22,7 @@ let ndirs = 0;
 
 export function directory() {
 	const path = join(tmp, String(++ndirs));
-	rmSync(path, { recursive: true, force: true });
-	mkdirSync(path, { recursive: true, mode: 0o700 });
+	mkdirSync(path, { mode: 0o700 });
 	return path;
 }
 

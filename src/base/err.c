@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/utf8.h"
+#include "base/utf8.h"
 
 static const struct row {
 	const char *code, *text;
@@ -33,6 +35,19 @@ enum err err_from_code(const char *code, uint32_t len)
 	return ERR_INTERNAL;
 }
 
+/* What a peer sent may be quoted in a sentence, and may have been cut: nothing but whole, printable characters stays. */
+static void make_printable(char *s)
+{
+	for (size_t n = strlen(s), len; n > 0; s += len, n -= len) {
+		unsigned char c = (unsigned char)*s;
+		for (len = 1; len <= 4 && len <= n && !utf8_is_valid(str_n(s, len)); len++) {}
+		if (len > 4 || len > n) len = 1;
+		bool c1 = len == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0;
+		if (c1) s[1] = '?';
+		if (c1 || (len == 1 && (c < 0x20 || c > 0x7e))) *s = '?';
+	}
+}
+
 enum err err_set(struct errinfo *info, enum err e, const char *fmt, ...)
 {
 	if (info == NULL) return e;
@@ -42,6 +57,7 @@ enum err err_set(struct errinfo *info, enum err e, const char *fmt, ...)
 	info->retry_after_ms = 0;
 	vsnprintf(info->text, sizeof info->text, fmt, ap);
 	va_end(ap);
+	make_printable(info->text);
 	return e;
 }
 

@@ -27,7 +27,7 @@
 	X(attempts,                 "attempts",                5,            1,           100,          "attempts", "tries at one request before it fails") \
 	X(device_queue_bytes,       "deviceQueueBytes",        1 << 20,      4096,        64 << 20,     "bytes", "unsent data for one device before its stream is reset") \
 	X(writer_queue_bytes,       "writerQueueBytes",        64 << 20,     1 << 20,     1LL << 30,    "bytes", "commands waiting for the store") \
-	X(unfinished_bytes,         "unfinishedBytes",         64 << 20,     1 << 20,     1LL << 30,    "bytes", "unfinished WebSocket messages of all connections together") \
+	X(unfinished_bytes,         "unfinishedBytes",         64 << 20,     1 << 20,     1LL << 30,    "bytes", "unfinished WebSocket messages and HTTP bodies of all connections together") \
 	X(head_ms,                  "headMs",                  10000,        100,         600000,       "ms",   "time to receive a request's head") \
 	X(body_ms,                  "bodyMs",                  30000,        100,         600000,       "ms",   "time in which a body must make progress") \
 	X(idle_ms,                  "idleMs",                  75000,        100,         3600000,      "ms",   "silence on an HTTP connection between requests") \

@@ -1,87 +1,21 @@
 /* How a conversation is followed
  *
- * 1. After device:welcome the conversation is found (the one that changed last, or a given one), its last messages are
- *    queried, and its session is joined. Changes that arrive before the query's answer are kept and looked at after it:
- *    the answer comes from a snapshot that may be older than a change that overtook it.
- * 2. A Message is told once. It is new when its place (ord) is beyond the newest one at the time of opening and its name
- *    was not told yet. Records of the feed's past, which a first connection gets too, fall under neither.
- * 3. An answer is told from its deltas, and completed from its Message record, which is the truth: what the record holds
- *    beyond the text told is told then; where it differs, the text told was another attempt's.
+ * 1. After device:welcome the conversation is found (the one of the newest request, or a given one), its last
+ *    messages are queried, and its session is joined. Changes that arrive before the query's answer are kept and
+ *    looked at after it: the answer comes from a snapshot that may be older than a change that overtook it.
+ * 2. A Message is told once. It is new when its place (ord) is beyond the newest one at the time of opening and its
+ *    name was not told yet. Records of the feed's past, which a first connection gets too, fall under neither.
+ * 3. An answer is told from its deltas, and completed from its Message record, which is the truth: what the record
+ *    holds beyond the text told is told then; where it differs, the text told was another attempt's.
  * 4. A request is over when its Message is complete, or when its state is failed or stopped, whichever is seen first.
  *    `done` alone does not end it: the text is in the Message, and the Message is on its way.
+ * 5. A message whose ack was lost is sent again, and its answer may be in the feed already. So changes are also kept,
+ *    and the session is not joined, until its ack has told which request is its.
  *
- * 5. A message whose ack was lost is sent again, and its answer may be in the feed already. So changes are also kept, and
- *    the session is not joined, until its ack has told which request is its.
- *
- * What waits for an answer is remembered by frame id (struct ask) and forgotten when the connection goes; chat_up starts
- * again from the state, never from the frames. */
-#include "cli/chat.h"
-
-#include <sys/queue.h>
-#include <uthash.h>
-
+ * What waits for an answer is remembered by frame id (struct ask) and forgotten when the connection goes; chat_up
+ * starts again from the state, never from the frames. */
 #include "base/clock.h"
-
-#define FRAME_BYTES_MAX ((size_t)32 << 20)
-#define LIST_ROWS 20
-#define ENDED_KEPT 16 /* requests that are over and still remembered, so that late news of them changes nothing */
-
-enum open_state { CONV_UNKNOWN, CONV_NEW, CONV_LOADING, CONV_OPEN };
-enum ask_kind { ASK_HELLO, ASK_NAMES, ASK_LAST, ASK_TITLE, ASK_HISTORY, ASK_JOIN, ASK_LIST, ASK_SEND, ASK_WISH };
-
-struct ask {
-	int64_t id;
-	enum ask_kind kind;
-	struct id message; /* ASK_SEND: which of the outbox */
-	TAILQ_ENTRY(ask) link;
-};
-
-struct outgoing {
-	struct id id;
-	char *conversation; /* NULL until it is known */
-	char *text;
-	bool is_sent;   /* on this connection */
-	bool is_resent; /* it may have been taken on an earlier one, and answered since */
-	TAILQ_ENTRY(outgoing) link;
-};
-
-struct request {
-	char *id;
-	int64_t attempt;
-	struct buf text; /* of this attempt, as told */
-	bool mine, is_ended, is_thinking, is_attaching, stop_wanted, stop_sent, has_failed;
-	struct errinfo info; /* of the last failure */
-	TAILQ_ENTRY(request) link;
-};
-
-struct told {
-	UT_hash_handle hh;
-	char name[];
-};
-
-struct device_name {
-	char *id, *name;
-	LIST_ENTRY(device_name) link;
-};
-
-struct chat {
-	struct chat_hooks hooks;
-	char *device_id, *name, *model, *params, *cursor;
-	int history;
-	bool is_welcome, stop_next;
-	int64_t next_id;
-	enum open_state open_state;
-	char *conversation; /* NULL unknown */
-	bool is_joined;
-	int64_t history_ord;  /* the newest place when the conversation was opened */
-	char *listed[LIST_ROWS]; /* ids of the last chat_list */
-	struct told *told;
-	struct buf early; /* changes that came while loading: JSON arrays, one a line */
-	TAILQ_HEAD(, ask) asks;
-	TAILQ_HEAD(, outgoing) outbox;
-	TAILQ_HEAD(, request) requests;
-	LIST_HEAD(, device_name) devices;
-};
+#include "cli/chat_priv.h"
 
 /* ---- small things ----------------------------------------------------------------------------------------------- */
 
@@ -92,21 +26,21 @@ static void replace(char **field, struct str value)
 	*field = copy;
 }
 
-static struct str text_of(const struct json *obj, const char *key)
+struct str chat_text_of(const struct json *obj, const char *key)
 {
 	struct str s = STR("");
 	json_str(json_get(obj, key), &s);
 	return s;
 }
 
-static int64_t int_of(const struct json *obj, const char *key)
+int64_t chat_int_of(const struct json *obj, const char *key)
 {
 	int64_t v = 0;
 	json_int(json_get(obj, key), &v);
 	return v;
 }
 
-static void tell(struct chat *c, struct chat_event e)
+void chat_tell(struct chat *c, struct chat_event e)
 {
 	static const struct errinfo none = {.err = OK};
 	if (e.info == NULL) e.info = &none;
@@ -116,17 +50,17 @@ static void tell(struct chat *c, struct chat_event e)
 }
 
 /* {"code","message"} of an error frame or a request's error. */
-static enum err read_error(const struct json *error, struct errinfo *info)
+enum err chat_read_error(const struct json *error, struct errinfo *info)
 {
-	struct str code = text_of(error, "code"), message = text_of(error, "message");
+	struct str code = chat_text_of(error, "code"), message = chat_text_of(error, "message");
 	enum err e = err_from_code(code.p, (uint32_t)code.n);
 	err_set(info, e, "%.*s", STR_ARG(message));
-	info->retry_after_ms = int_of(error, "retryAfterMs");
+	info->retry_after_ms = chat_int_of(error, "retryAfterMs");
 	return e;
 }
 
-/* A frame with a fresh id, remembered for its answer. End it with frame_send. */
-static struct jw frame_begin(struct chat *c, struct buf *b, const char *type, enum ask_kind kind, struct ask **out)
+/* A frame with a fresh id, remembered for its answer. End it with chat_frame_send. */
+struct jw chat_frame_begin(struct chat *c, struct buf *b, const char *type, enum ask_kind kind, struct ask **out)
 {
 	struct ask *a = xcalloc(1, sizeof *a);
 	a->id = ++c->next_id;
@@ -141,7 +75,7 @@ static struct jw frame_begin(struct chat *c, struct buf *b, const char *type, en
 	return w;
 }
 
-static void frame_send(struct chat *c, struct jw *w)
+void chat_frame_send(struct chat *c, struct jw *w)
 {
 	jw_obj_end(w);
 	c->hooks.send(c->hooks.ctx, buf_str(w->b));
@@ -163,8 +97,7 @@ static bool was_told(struct chat *c, struct str name)
 static void told_clear(struct chat *c)
 {
 	struct told *t, *next;
-	HASH_ITER(hh, c->told, t, next)
-	{
+	HASH_ITER (hh, c->told, t, next) {
 		HASH_DEL(c->told, t);
 		free(t);
 	}
@@ -173,7 +106,7 @@ static void told_clear(struct chat *c)
 static struct str device_name(struct chat *c, struct str id)
 {
 	struct device_name *d;
-	LIST_FOREACH(d, &c->devices, link)
+	LIST_FOREACH (d, &c->devices, link)
 		if (str_eq(str_c(d->id), id)) return str_c(d->name);
 	return STR("another device");
 }
@@ -182,7 +115,7 @@ static void device_learn(struct chat *c, struct str id, struct str name)
 {
 	struct device_name *d;
 	if (id.n == 0 || name.n == 0) return;
-	LIST_FOREACH(d, &c->devices, link)
+	LIST_FOREACH (d, &c->devices, link)
 		if (str_eq(str_c(d->id), id)) break;
 	if (d == NULL) {
 		d = xcalloc(1, sizeof *d);
@@ -192,200 +125,50 @@ static void device_learn(struct chat *c, struct str id, struct str name)
 	replace(&d->name, name);
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------------- */
-
-static void request_free(struct chat *c, struct request *r)
-{
-	TAILQ_REMOVE(&c->requests, r, link);
-	buf_release(&r->text);
-	free(r->id);
-	free(r);
-}
-
-/* Forgets the oldest of those that are over, but for the last few. */
-static void requests_prune(struct chat *c)
-{
-	int ended = 0;
-	struct request *r, *next;
-	TAILQ_FOREACH(r, &c->requests, link) ended += r->is_ended;
-	for (r = TAILQ_FIRST(&c->requests); r != NULL && ended > ENDED_KEPT; r = next) {
-		next = TAILQ_NEXT(r, link);
-		if (!r->is_ended) continue;
-		request_free(c, r);
-		ended--;
-	}
-}
-
-static struct request *request_find(struct chat *c, struct str id)
-{
-	struct request *r;
-	TAILQ_FOREACH(r, &c->requests, link)
-		if (str_eq(str_c(r->id), id)) break;
-	return r;
-}
-
-static struct request *request_get(struct chat *c, struct str id)
-{
-	struct request *r = request_find(c, id);
-	if (r != NULL) return r;
-	requests_prune(c);
-	r = xcalloc(1, sizeof *r);
-	r->id = str_dup(id);
-	buf_init(&r->text, FRAME_BYTES_MAX);
-	TAILQ_INSERT_TAIL(&c->requests, r, link);
-	return r;
-}
-
-static void request_send_stop(struct chat *c, struct request *r)
-{
-	struct buf b;
-	r->stop_wanted = true;
-	if (!c->is_welcome || r->stop_sent) return;
-	r->stop_sent = true;
-	struct jw w = frame_begin(c, &b, "request:stop", ASK_WISH, NULL);
-	jw_kstr(&w, "requestId", str_c(r->id));
-	frame_send(c, &w);
-}
-
-static void request_attach(struct chat *c, struct request *r)
-{
-	struct buf b;
-	if (!c->is_welcome || r->is_attaching) return;
-	r->is_attaching = true;
-	struct jw w = frame_begin(c, &b, "message:attach", ASK_WISH, NULL);
-	jw_kstr(&w, "requestId", str_c(r->id));
-	jw_kint(&w, "attempt", r->attempt);
-	jw_kstr(&w, "kind", STR("text"));
-	jw_kint(&w, "offset", (int64_t)r->text.n);
-	frame_send(c, &w);
-}
-
-/* Another attempt's text is to come: what was told is no longer part of the answer. */
-static void request_begin(struct chat *c, struct request *r, int64_t attempt)
-{
-	bool had_text = r->text.n > 0;
-	r->attempt = attempt;
-	r->is_attaching = r->is_thinking = r->is_ended = r->has_failed = false;
-	buf_clear(&r->text);
-	if (had_text)
-		tell(c, (struct chat_event){.kind = CHAT_AGAIN, .mine = r->mine, .err = r->info.err, .info = &r->info});
-}
-
-static void request_end(struct chat *c, struct request *r, enum err e)
-{
-	if (r->is_ended) return;
-	r->is_ended = true;
-	r->has_failed = e != OK;
-	if (e == OK || r->info.err != e) err_set(&r->info, e, "%s", "");
-	tell(c, (struct chat_event){
-		    .kind = CHAT_END, .text = buf_str(&r->text), .mine = r->mine, .err = e, .info = &r->info});
-}
-
-static void request_text(struct chat *c, struct request *r, struct str piece)
-{
-	buf_add_str(&r->text, piece);
-	r->is_attaching = false;
-	if (piece.n > 0) tell(c, (struct chat_event){.kind = CHAT_TEXT, .text = piece, .mine = r->mine});
-}
-
-static void on_delta(struct chat *c, const struct json *f)
-{
-	struct str id = text_of(f, "requestId"), text = text_of(f, "text");
-	int64_t attempt = int_of(f, "attempt"), offset = int_of(f, "offset");
-	if (id.n == 0 || c->open_state != CONV_OPEN) return;
-	struct request *r = request_get(c, id);
-	if (attempt < r->attempt || (r->is_ended && attempt == r->attempt)) return;
-	if (attempt > r->attempt) request_begin(c, r, attempt);
-	if (str_eq(text_of(f, "kind"), STR("thinking"))) {
-		if (!r->is_thinking) tell(c, (struct chat_event){.kind = CHAT_THINKING, .mine = r->mine});
-		r->is_thinking = true;
-		return;
-	}
-	size_t known = r->text.n;
-	if (offset < 0 || (size_t)offset > known) {
-		request_attach(c, r);
-		return;
-	}
-	size_t skip = known - (size_t)offset;
-	if (skip < text.n) request_text(c, r, str_n(text.p + skip, text.n - skip));
-}
-
-/* What a Request record and a request:state push both say. */
-static void on_request(struct chat *c, struct str id, const struct json *fields)
-{
-	struct str state = text_of(fields, "state");
-	int64_t attempt = int_of(fields, "attempt");
-	struct request *r = request_get(c, id);
-	const struct json *error = json_get(fields, "error");
-	if (attempt < r->attempt) return;
-	bool has_error = json_type(error) == JSON_OBJ;
-	enum err e = has_error ? read_error(error, &r->info) : ERR_PROVIDER;
-	if (str_eq(state, STR("failed"))) {
-		if (!has_error) err_set(&r->info, e, "%s", err_text(e));
-		request_end(c, r, e);
-	} else if (str_eq(state, STR("stopped"))) {
-		request_end(c, r, ERR_CANCELLED);
-	} else if (str_eq(state, STR("retrying"))) {
-		int64_t at = 0;
-		if (r->is_ended || !time_parse(text_of(fields, "nextTryAt"), &at)) return;
-		tell(c, (struct chat_event){.kind = CHAT_WAITING, .mine = r->mine, .err = e, .info = &r->info, .at_ms = at});
-	} else if (!str_eq(state, STR("done")) && r->is_ended && r->has_failed) {
-		r->is_ended = r->has_failed = r->stop_wanted = r->stop_sent = false; /* someone asked for it again */
-	}
-	if (!r->is_ended && r->stop_wanted) request_send_stop(c, r);
-}
-
 /* ---- records ---------------------------------------------------------------------------------------------------- */
-
-/* The committed answer: tells what is still missing of it. */
-static void on_answer(struct chat *c, struct request *r, const struct json *fields)
-{
-	struct str text = text_of(fields, "text");
-	if (!str_starts(text, buf_str(&r->text))) request_begin(c, r, r->attempt);
-	size_t known = r->text.n;
-	request_text(c, r, str_n(text.p + known, text.n - known));
-	if (str_eq(text_of(fields, "status"), STR("complete"))) request_end(c, r, OK);
-}
 
 static void on_message(struct chat *c, const struct json *record, bool is_old)
 {
 	const struct json *fields = json_get(record, "fields");
-	struct str name = text_of(record, "name"), request = text_of(fields, "requestId");
-	struct str device = text_of(json_get(record, "created"), "deviceId");
-	bool is_answer = str_eq(text_of(fields, "role"), STR("assistant")), deleted = false;
+	struct str name = chat_text_of(record, "name"), request = chat_text_of(fields, "requestId");
+	struct str device = chat_text_of(json_get(record, "created"), "deviceId");
+	bool is_answer = str_eq(chat_text_of(fields, "role"), STR("assistant")), deleted = false;
 	json_bool(json_get(record, "deleted"), &deleted);
-	if (deleted || !str_eq(text_of(fields, "conversationId"), str_c(c->conversation))) return;
-	if (!is_old && int_of(fields, "ord") <= c->history_ord) return;
+	if (deleted || !str_eq(chat_text_of(fields, "conversationId"), str_c(c->conversation))) return;
+	if (!is_old && chat_int_of(fields, "ord") <= c->history_ord) return;
 	if (was_told(c, name)) return;
 	bool mine = str_eq(device, str_c(c->device_id));
 	if (is_answer && request.n > 0 && !is_old) {
-		on_answer(c, request_get(c, request), fields);
+		answer_committed(c, answer_get(c, request), fields);
 		return;
 	}
 	if (mine && !is_old) return; /* said here */
-	tell(c, (struct chat_event){
-		    .kind = is_old ? CHAT_OLD : CHAT_MESSAGE,
-		    .who = is_answer ? STR("") : mine ? str_c(c->name) : device_name(c, device),
-		    .text = text_of(fields, "text"),
-		    .mine = mine,
-		});
+	chat_tell(c, (struct chat_event){
+			     .kind = is_old ? CHAT_OLD : CHAT_MESSAGE,
+			     .who = is_answer ? STR("")
+				    : mine    ? str_c(c->name)
+					      : device_name(c, device),
+			     .text = chat_text_of(fields, "text"),
+			     .mine = mine,
+		     });
 }
 
 static void on_records(struct chat *c, const struct json *records)
 {
 	for (struct json_iter it = json_iter(records); json_next(&it);) {
-		struct str type = text_of(it.val, "type"), name = text_of(it.val, "name");
+		struct str type = chat_text_of(it.val, "type"), name = chat_text_of(it.val, "name");
 		const struct json *fields = json_get(it.val, "fields");
 		if (str_eq(type, STR("Device"))) {
-			device_learn(c, name, text_of(fields, "name"));
+			device_learn(c, name, chat_text_of(fields, "name"));
 		} else if (c->open_state != CONV_OPEN) {
 			continue;
 		} else if (str_eq(type, STR("Message"))) {
 			on_message(c, it.val, false);
 		} else if (str_eq(type, STR("Request"))) {
-			bool is_here = str_eq(text_of(fields, "conversationId"), str_c(c->conversation));
-			if (request_find(c, name) != NULL || (is_here && !str_eq(text_of(fields, "state"), STR("done"))))
-				on_request(c, name, fields);
+			bool is_here = str_eq(chat_text_of(fields, "conversationId"), str_c(c->conversation));
+			if (answer_find(c, name) != NULL ||
+			    (is_here && !str_eq(chat_text_of(fields, "state"), STR("done"))))
+				answer_state(c, name, fields);
 		}
 	}
 }
@@ -394,7 +177,7 @@ static void on_records(struct chat *c, const struct json *records)
 static bool is_holding(const struct chat *c)
 {
 	const struct outgoing *m;
-	TAILQ_FOREACH(m, &c->outbox, link)
+	TAILQ_FOREACH (m, &c->outbox, link)
 		if (m->is_resent) return true;
 	return false;
 }
@@ -402,7 +185,7 @@ static bool is_holding(const struct chat *c)
 static void on_changes(struct chat *c, const struct json *f)
 {
 	const struct json *records = json_get(f, "records");
-	struct str cursor = text_of(f, "cursor");
+	struct str cursor = chat_text_of(f, "cursor");
 	if (cursor.n > 0) replace(&c->cursor, cursor);
 	if (c->open_state != CONV_LOADING && !is_holding(c)) {
 		on_records(c, records);
@@ -432,11 +215,11 @@ static void early_replay(struct chat *c)
 /* ---- opening a conversation ------------------------------------------------------------------------------------- */
 
 /* A record:query. `equals` and `value`: the filter, or NULL. Newest first by `sort`. */
-static void query(struct chat *c, enum ask_kind kind, const char *type, const char *equals, struct str value, const char *sort,
-	int limit)
+static void query(struct chat *c, enum ask_kind kind, const char *type, const char *equals, struct str value,
+		  const char *sort, int limit)
 {
 	struct buf b;
-	struct jw w = frame_begin(c, &b, "record:query", kind, NULL);
+	struct jw w = chat_frame_begin(c, &b, "record:query", kind, NULL);
 	jw_kstr(&w, "recordType", str_c(type));
 	if (equals != NULL) {
 		jw_key(&w, "filter");
@@ -458,7 +241,7 @@ static void query(struct chat *c, enum ask_kind kind, const char *type, const ch
 		jw_arr_end(&w);
 	}
 	jw_kint(&w, "limit", limit);
-	frame_send(c, &w);
+	chat_frame_send(c, &w);
 }
 
 static void join(struct chat *c)
@@ -466,9 +249,9 @@ static void join(struct chat *c)
 	struct buf b;
 	if (c->is_joined || !c->is_welcome) return;
 	c->is_joined = true;
-	struct jw w = frame_begin(c, &b, "session:join", ASK_JOIN, NULL);
+	struct jw w = chat_frame_begin(c, &b, "session:join", ASK_JOIN, NULL);
 	jw_kstr(&w, "conversationId", str_c(c->conversation));
-	frame_send(c, &w);
+	chat_frame_send(c, &w);
 }
 
 /* Goes on when nothing is being held back any more. */
@@ -483,15 +266,15 @@ static void leave(struct chat *c)
 {
 	struct buf b;
 	if (!c->is_joined || !c->is_welcome) return;
-	struct jw w = frame_begin(c, &b, "session:leave", ASK_WISH, NULL);
+	struct jw w = chat_frame_begin(c, &b, "session:leave", ASK_WISH, NULL);
 	jw_kstr(&w, "conversationId", str_c(c->conversation));
-	frame_send(c, &w);
+	chat_frame_send(c, &w);
 }
 
 static void close_conversation(struct chat *c)
 {
 	if (c->conversation != NULL) leave(c);
-	while (!TAILQ_EMPTY(&c->requests)) request_free(c, TAILQ_FIRST(&c->requests));
+	while (!TAILQ_EMPTY(&c->answers)) answer_free(c, TAILQ_FIRST(&c->answers));
 	told_clear(c);
 	buf_clear(&c->early);
 	c->is_joined = false;
@@ -520,7 +303,7 @@ static void open_new(struct chat *c, int64_t now_ms)
 	close_conversation(c);
 	replace(&c->conversation, id_str(&id));
 	c->open_state = CONV_NEW;
-	if (c->is_welcome) tell(c, (struct chat_event){.kind = CHAT_READY});
+	if (c->is_welcome) chat_tell(c, (struct chat_event){.kind = CHAT_READY});
 	outbox_flush(c);
 }
 
@@ -528,7 +311,7 @@ static void on_last_found(struct chat *c, const struct json *records)
 {
 	struct json_iter it = json_iter(records);
 	if (c->open_state != CONV_UNKNOWN) return;
-	if (json_next(&it)) open_existing(c, text_of(it.val, "name"));
+	if (json_next(&it)) open_existing(c, chat_text_of(json_get(it.val, "fields"), "conversationId"));
 	else open_new(c, clock_wall_ms());
 }
 
@@ -537,15 +320,15 @@ static void on_title(struct chat *c, const struct json *records)
 	struct json_iter it = json_iter(records);
 	struct errinfo info;
 	if (json_next(&it)) {
-		tell(c, (struct chat_event){.kind = CHAT_OPENED,
-			    .who = str_c(c->conversation),
-			    .text = text_of(json_get(it.val, "fields"), "title")});
+		chat_tell(c, (struct chat_event){.kind = CHAT_OPENED,
+						 .who = str_c(c->conversation),
+						 .text = chat_text_of(json_get(it.val, "fields"), "title")});
 		query(c, ASK_HISTORY, "Message", "conversationId", str_c(c->conversation), "ord", MAX(c->history, 1));
 		return;
 	}
 	err_set(&info, ERR_NOT_FOUND, "there is no conversation %.60s", c->conversation);
 	c->open_state = CONV_UNKNOWN;
-	tell(c, (struct chat_event){.kind = CHAT_REFUSED, .err = ERR_NOT_FOUND, .info = &info});
+	chat_tell(c, (struct chat_event){.kind = CHAT_REFUSED, .err = ERR_NOT_FOUND, .info = &info});
 }
 
 /* The last messages, newest first; told oldest first. */
@@ -555,12 +338,12 @@ static void on_history(struct chat *c, const struct json *records)
 	size_t n = 0;
 	for (struct json_iter it = json_iter(records); json_next(&it) && n < ARRAY_LEN(list);) list[n++] = it.val;
 	for (size_t i = n; i > 0; i--) {
-		int64_t ord = int_of(json_get(list[i - 1], "fields"), "ord");
+		int64_t ord = chat_int_of(json_get(list[i - 1], "fields"), "ord");
 		if (c->history > 0) on_message(c, list[i - 1], true);
 		c->history_ord = MAX(c->history_ord, ord);
 	}
 	c->open_state = CONV_OPEN;
-	tell(c, (struct chat_event){.kind = CHAT_READY, .text = str_c(c->conversation)});
+	chat_tell(c, (struct chat_event){.kind = CHAT_READY, .text = str_c(c->conversation)});
 	outbox_flush(c);
 	settle(c);
 }
@@ -574,27 +357,27 @@ static void on_list(struct chat *c, const struct json *records)
 	}
 	for (struct json_iter it = json_iter(records); json_next(&it) && n < LIST_ROWS; n++) {
 		int64_t at = 0;
-		struct str name = text_of(it.val, "name");
-		(void)time_parse(text_of(json_get(it.val, "modified"), "at"), &at);
+		struct str name = chat_text_of(it.val, "name");
+		(void)time_parse(chat_text_of(json_get(it.val, "modified"), "at"), &at);
 		c->listed[n] = str_dup(name);
-		tell(c, (struct chat_event){.kind = CHAT_LISTED,
-			    .who = name,
-			    .text = text_of(json_get(it.val, "fields"), "title"),
-			    .at_ms = at,
-			    .number = n + 1});
+		chat_tell(c, (struct chat_event){.kind = CHAT_LISTED,
+						 .who = name,
+						 .text = chat_text_of(json_get(it.val, "fields"), "title"),
+						 .at_ms = at,
+						 .number = n + 1});
 	}
-	tell(c, (struct chat_event){.kind = CHAT_LIST_END});
+	chat_tell(c, (struct chat_event){.kind = CHAT_LIST_END});
 }
 
 static void on_joined(struct chat *c, const struct json *f)
 {
 	for (struct json_iter it = json_iter(json_get(f, "running")); json_next(&it);) {
-		struct str id = text_of(it.val, "requestId");
+		struct str id = chat_text_of(it.val, "requestId");
 		if (id.n == 0) continue;
-		struct request *r = request_get(c, id);
-		int64_t attempt = int_of(it.val, "attempt");
-		if (attempt > r->attempt) request_begin(c, r, attempt);
-		if (r->stop_wanted) request_send_stop(c, r);
+		struct answer *r = answer_get(c, id);
+		int64_t attempt = chat_int_of(it.val, "attempt");
+		if (attempt > r->attempt) answer_begin(c, r, attempt);
+		if (r->stop_wanted) answer_send_stop(c, r);
 	}
 }
 
@@ -611,7 +394,7 @@ static void outgoing_free(struct chat *c, struct outgoing *m)
 static struct outgoing *outgoing_find(struct chat *c, const struct id *id)
 {
 	struct outgoing *m;
-	TAILQ_FOREACH(m, &c->outbox, link)
+	TAILQ_FOREACH (m, &c->outbox, link)
 		if (strcmp(m->id.s, id->s) == 0) break;
 	return m;
 }
@@ -620,7 +403,7 @@ static void outgoing_send(struct chat *c, struct outgoing *m)
 {
 	struct buf b;
 	struct ask *a;
-	struct jw w = frame_begin(c, &b, "message:send", ASK_SEND, &a);
+	struct jw w = chat_frame_begin(c, &b, "message:send", ASK_SEND, &a);
 	a->message = m->id;
 	m->is_sent = true;
 	jw_kstr(&w, "messageId", id_str(&m->id));
@@ -631,7 +414,7 @@ static void outgoing_send(struct chat *c, struct outgoing *m)
 	if (c->model[0] != '\0') jw_kstr(&w, "model", str_c(c->model));
 	if (c->params[0] != '\0') jw_kraw(&w, "params", str_c(c->params));
 	jw_obj_end(&w);
-	frame_send(c, &w);
+	chat_frame_send(c, &w);
 }
 
 /* Sends what was not sent on this connection, in the order it was said. */
@@ -639,8 +422,7 @@ static void outbox_flush(struct chat *c)
 {
 	struct outgoing *m;
 	if (!c->is_welcome || (c->open_state != CONV_NEW && c->open_state != CONV_OPEN)) return;
-	TAILQ_FOREACH(m, &c->outbox, link)
-	{
+	TAILQ_FOREACH (m, &c->outbox, link) {
 		if (m->conversation == NULL) m->conversation = xstrdup(c->conversation);
 		if (!m->is_sent) outgoing_send(c, m);
 	}
@@ -649,16 +431,16 @@ static void outbox_flush(struct chat *c)
 static void on_ack(struct chat *c, const struct json *f, const struct id *id)
 {
 	struct outgoing *m = outgoing_find(c, id);
-	struct str request = text_of(f, "requestId");
+	struct str request = chat_text_of(f, "requestId");
 	if (m == NULL) return;
 	bool is_here = strcmp(m->conversation, c->conversation) == 0;
 	outgoing_free(c, m);
 	if (!is_here) return;
 	if (c->open_state == CONV_NEW) c->open_state = CONV_OPEN;
 	if (request.n > 0) {
-		struct request *r = request_get(c, request);
+		struct answer *r = answer_get(c, request);
 		r->mine = true;
-		if (c->stop_next) request_send_stop(c, r);
+		if (c->stop_next) answer_send_stop(c, r);
 	}
 	c->stop_next = false;
 	settle(c);
@@ -667,7 +449,7 @@ static void on_ack(struct chat *c, const struct json *f, const struct id *id)
 static void on_refused(struct chat *c, const struct ask *a, const struct json *f)
 {
 	struct errinfo info;
-	enum err e = read_error(f, &info);
+	enum err e = chat_read_error(f, &info);
 	struct outgoing *m = a->kind == ASK_SEND ? outgoing_find(c, &a->message) : NULL;
 	if (a->kind == ASK_HELLO && e == ERR_CURSOR_EXPIRED && c->cursor[0] != '\0') {
 		replace(&c->cursor, STR(""));
@@ -682,8 +464,11 @@ static void on_refused(struct chat *c, const struct ask *a, const struct json *f
 	bool keeps = m != NULL && err_retryable(e);
 	if (keeps) m->is_sent = false;
 	if (a->kind == ASK_NAMES) return;
-	tell(c, (struct chat_event){
-		    .kind = CHAT_REFUSED, .text = m != NULL ? str_c(m->text) : STR(""), .mine = keeps, .err = e, .info = &info});
+	chat_tell(c, (struct chat_event){.kind = CHAT_REFUSED,
+					 .text = m != NULL ? str_c(m->text) : STR(""),
+					 .mine = keeps,
+					 .err = e,
+					 .info = &info});
 	if (m != NULL && !keeps) outgoing_free(c, m);
 	settle(c);
 }
@@ -692,19 +477,19 @@ static void on_refused(struct chat *c, const struct ask *a, const struct json *f
 
 static void on_welcome(struct chat *c)
 {
-	struct request *r;
+	struct answer *r;
 	c->is_welcome = true;
 	struct buf b;
-	struct jw w = frame_begin(c, &b, "device:list", ASK_NAMES, NULL);
-	frame_send(c, &w);
+	struct jw w = chat_frame_begin(c, &b, "device:list", ASK_NAMES, NULL);
+	chat_frame_send(c, &w);
 	switch (c->open_state) {
-	case CONV_UNKNOWN: query(c, ASK_LAST, "Conversation", NULL, STR_NONE, "modifiedAt", 1); break;
+	case CONV_UNKNOWN: query(c, ASK_LAST, "Request", NULL, STR_NONE, "createdAt", 1); break;
 	case CONV_LOADING: load(c); break;
-	case CONV_NEW: tell(c, (struct chat_event){.kind = CHAT_READY}); break;
+	case CONV_NEW: chat_tell(c, (struct chat_event){.kind = CHAT_READY}); break;
 	case CONV_OPEN: settle(c); break;
 	}
-	TAILQ_FOREACH(r, &c->requests, link)
-		if (r->stop_wanted && !r->is_ended) request_send_stop(c, r);
+	TAILQ_FOREACH (r, &c->answers, link)
+		if (r->stop_wanted && !r->is_ended) answer_send_stop(c, r);
 	outbox_flush(c);
 }
 
@@ -717,16 +502,6 @@ static void on_found(struct chat *c, enum ask_kind kind, const struct json *f)
 	else if (kind == ASK_LIST) on_list(c, records);
 }
 
-static void on_reset(struct chat *c, const struct json *f)
-{
-	struct request *r = request_find(c, text_of(f, "requestId"));
-	int64_t attempt = int_of(f, "attempt");
-	if (r == NULL || r->is_ended || attempt < r->attempt) return;
-	r->is_attaching = false;
-	if (attempt > r->attempt) request_begin(c, r, attempt); /* its text comes by itself */
-	else request_attach(c, r);
-}
-
 static void on_frame(struct chat *c, struct str type, const struct ask *a, const struct json *f)
 {
 	if (str_eq(type, STR("error"))) {
@@ -736,22 +511,23 @@ static void on_frame(struct chat *c, struct str type, const struct ask *a, const
 	} else if (str_eq(type, STR("session:changes"))) {
 		on_changes(c, f);
 	} else if (str_eq(type, STR("session:state"))) {
-		if (str_eq(text_of(json_get(json_get(f, "session"), "fields"), "conversationId"), str_c(c->conversation)) ||
-			(a != NULL && a->kind == ASK_JOIN))
+		if (str_eq(chat_text_of(json_get(json_get(f, "session"), "fields"), "conversationId"),
+			   str_c(c->conversation)) ||
+		    (a != NULL && a->kind == ASK_JOIN))
 			on_joined(c, f);
 	} else if (str_eq(type, STR("message:delta"))) {
-		on_delta(c, f);
+		answer_delta(c, f);
 	} else if (str_eq(type, STR("message:reset"))) {
-		on_reset(c, f);
+		answer_reset(c, f);
 	} else if (str_eq(type, STR("message:ack"))) {
 		if (a != NULL && a->kind == ASK_SEND) on_ack(c, f, &a->message);
 	} else if (str_eq(type, STR("request:state"))) {
-		if (c->open_state == CONV_OPEN) on_request(c, text_of(f, "requestId"), f);
+		if (c->open_state == CONV_OPEN) answer_state(c, chat_text_of(f, "requestId"), f);
 	} else if (str_eq(type, STR("record:found"))) {
 		if (a != NULL) on_found(c, a->kind, f);
 	} else if (str_eq(type, STR("device:list")) || str_eq(type, STR("device:changed"))) {
 		for (struct json_iter it = json_iter(json_get(f, "devices")); json_next(&it);)
-			device_learn(c, text_of(it.val, "deviceId"), text_of(it.val, "name"));
+			device_learn(c, chat_text_of(it.val, "deviceId"), chat_text_of(it.val, "name"));
 	}
 }
 
@@ -763,11 +539,11 @@ void chat_frame(struct chat *c, struct str frame)
 	if (json_parse(frame, &doc, NULL) != OK) return; /* not from a daemon that keeps to the protocol */
 	const struct json *f = json_root(doc);
 	if (json_int(json_get(f, "re"), &re)) {
-		TAILQ_FOREACH(a, &c->asks, link)
+		TAILQ_FOREACH (a, &c->asks, link)
 			if (a->id == re) break;
 		if (a != NULL) TAILQ_REMOVE(&c->asks, a, link);
 	}
-	on_frame(c, text_of(f, "type"), a, f);
+	on_frame(c, chat_text_of(f, "type"), a, f);
 	free(a);
 	json_free(doc);
 }
@@ -787,7 +563,7 @@ struct chat *chat_new(const struct chat_options *o, const struct chat_hooks *h)
 	buf_init(&c->early, FRAME_BYTES_MAX);
 	TAILQ_INIT(&c->asks);
 	TAILQ_INIT(&c->outbox);
-	TAILQ_INIT(&c->requests);
+	TAILQ_INIT(&c->answers);
 	LIST_INIT(&c->devices);
 	if (str_eq(o->conversation, STR("new"))) open_new(c, clock_wall_ms());
 	else if (!str_eq(o->conversation, STR("last"))) open_existing(c, o->conversation);
@@ -809,7 +585,7 @@ void chat_free(struct chat *c)
 	if (c == NULL) return;
 	asks_clear(c);
 	while (!TAILQ_EMPTY(&c->outbox)) outgoing_free(c, TAILQ_FIRST(&c->outbox));
-	while (!TAILQ_EMPTY(&c->requests)) request_free(c, TAILQ_FIRST(&c->requests));
+	while (!TAILQ_EMPTY(&c->answers)) answer_free(c, TAILQ_FIRST(&c->answers));
 	while ((d = LIST_FIRST(&c->devices)) != NULL) {
 		LIST_REMOVE(d, link);
 		free(d->id);
@@ -831,28 +607,27 @@ void chat_free(struct chat *c)
 void chat_up(struct chat *c)
 {
 	struct buf b;
-	struct jw w = frame_begin(c, &b, "device:hello", ASK_HELLO, NULL);
+	struct jw w = chat_frame_begin(c, &b, "device:hello", ASK_HELLO, NULL);
 	jw_kstr(&w, "deviceId", str_c(c->device_id));
 	jw_kstr(&w, "platform", STR("terminal"));
 	jw_kstr(&w, "name", str_c(c->name));
 	jw_kstr(&w, "appVersion", STR(ROOST_VERSION));
 	jw_kint(&w, "protocol", 1);
 	if (c->cursor[0] != '\0') jw_kstr(&w, "cursor", str_c(c->cursor));
-	frame_send(c, &w);
+	chat_frame_send(c, &w);
 }
 
 void chat_down(struct chat *c)
 {
 	struct outgoing *m;
-	struct request *r;
+	struct answer *r;
 	c->is_welcome = c->is_joined = false;
 	asks_clear(c);
-	TAILQ_FOREACH(m, &c->outbox, link)
-	{
+	TAILQ_FOREACH (m, &c->outbox, link) {
 		m->is_resent |= m->is_sent;
 		m->is_sent = false;
 	}
-	TAILQ_FOREACH(r, &c->requests, link) r->is_attaching = r->stop_sent = false;
+	TAILQ_FOREACH (r, &c->answers, link) r->is_attaching = r->stop_sent = false;
 }
 
 void chat_say(struct chat *c, struct str text, int64_t now_ms)
@@ -868,11 +643,10 @@ void chat_resend(struct chat *c) { outbox_flush(c); }
 
 bool chat_stop(struct chat *c)
 {
-	struct request *r;
-	TAILQ_FOREACH(r, &c->requests, link)
-	{
+	struct answer *r;
+	TAILQ_FOREACH (r, &c->answers, link) {
 		if (r->is_ended || r->stop_wanted) continue;
-		request_send_stop(c, r);
+		answer_send_stop(c, r);
 		return true;
 	}
 	if (TAILQ_EMPTY(&c->outbox) || c->stop_next) return false;
@@ -882,15 +656,15 @@ bool chat_stop(struct chat *c)
 
 bool chat_retry(struct chat *c)
 {
-	struct request *r, *last = NULL;
+	struct answer *r, *last = NULL;
 	struct buf b;
-	TAILQ_FOREACH(r, &c->requests, link)
+	TAILQ_FOREACH (r, &c->answers, link)
 		if (r->is_ended && r->has_failed) last = r;
 	if (last == NULL || !c->is_welcome) return false;
 	last->stop_wanted = last->stop_sent = false;
-	struct jw w = frame_begin(c, &b, "request:retry", ASK_WISH, NULL);
+	struct jw w = chat_frame_begin(c, &b, "request:retry", ASK_WISH, NULL);
 	jw_kstr(&w, "requestId", str_c(last->id));
-	frame_send(c, &w);
+	chat_frame_send(c, &w);
 	return true;
 }
 
@@ -917,12 +691,15 @@ void chat_set_model(struct chat *c, struct str model) { replace(&c->model, model
 
 bool chat_is_running(const struct chat *c)
 {
-	const struct request *r;
-	TAILQ_FOREACH(r, &c->requests, link)
+	const struct answer *r;
+	TAILQ_FOREACH (r, &c->answers, link)
 		if (!r->is_ended) return true;
 	return !TAILQ_EMPTY(&c->outbox);
 }
 
 struct str chat_model(const struct chat *c) { return str_c(c->model); }
-struct str chat_conversation(const struct chat *c) { return c->conversation != NULL ? str_c(c->conversation) : STR(""); }
+struct str chat_conversation(const struct chat *c)
+{
+	return c->conversation != NULL ? str_c(c->conversation) : STR("");
+}
 struct str chat_cursor(const struct chat *c) { return str_c(c->cursor); }

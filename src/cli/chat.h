@@ -3,11 +3,12 @@
  * Frames and a person's wishes go in; frames to send and events to show come out, through two hooks, during the call.
  * It knows one open conversation, the requests of it that are not over, and an outbox. What it promises:
  *  - A message keeps its id from the moment it is said until it is acknowledged, over any number of connections.
- *  - The text of an answer is told once, in order, from its first byte: a repeated delta is skipped, a gap is asked for,
- *    and a new attempt is announced by CHAT_AGAIN before its first text. Two attempts are never spliced.
+ *  - The text of an answer is told once, in order, from its first byte: a repeated delta is skipped, a gap is asked
+ *    for, and a new attempt is announced by CHAT_AGAIN before its first text. Two attempts are never spliced.
  *  - Each request ends with one CHAT_END, whether the daemon's record, its push or both have told of it.
  *
- * Pure but for new ids (random): no I/O, no clock; the time is an argument. Calls from within a hook are not allowed. */
+ * Pure but for new ids (random): no I/O, no clock; the time is an argument. Calls from within a hook are not allowed.
+ * */
 #ifndef ROOST_CLI_CHAT_H
 #define ROOST_CLI_CHAT_H
 
@@ -26,8 +27,8 @@ enum chat_kind {
 	CHAT_AGAIN,    /* a new attempt begins; text told so far was of another, which failed with `err` */
 	CHAT_WAITING,  /* an attempt failed with `err`; the daemon tries again at `at_ms` */
 	CHAT_END,      /* an answer is over: err OK, ERR_CANCELLED (stopped) or why it failed; `text` is all of it */
-	CHAT_REFUSED,  /* a message or a wish was not taken: why is in `err` and `info`; `text` is the message's or "" */
-	CHAT_LISTED,   /* one conversation of chat_list: `number`, `text` its title, `who` its id, `at_ms` last changed */
+	CHAT_REFUSED, /* a message or a wish was not taken: why is in `err` and `info`; `text` is the message's or "" */
+	CHAT_LISTED, /* one conversation of chat_list: `number`, `text` its title, `who` its id, `at_ms` last changed */
 	CHAT_LIST_END
 };
 

@@ -9,8 +9,8 @@ extern const struct cli_command cmd_serve, cmd_pair, cmd_users, cmd_devices, cmd
 	cmd_restore, cmd_doctor, cmd_version, cmd_help, cmd_completion;
 
 const struct cli_command *const cli_commands[] = {
-    &cmd_serve, &cmd_pair, &cmd_users, &cmd_devices, &cmd_chat, &cmd_status, &cmd_log, &cmd_backup,
-    &cmd_restore, &cmd_doctor, &cmd_version, &cmd_help, &cmd_completion, NULL,
+	&cmd_serve,  &cmd_pair,    &cmd_users,  &cmd_devices, &cmd_chat, &cmd_status,     &cmd_log,
+	&cmd_backup, &cmd_restore, &cmd_doctor, &cmd_version, &cmd_help, &cmd_completion, NULL,
 };
 
 const struct cli_command *cli_find(const char *name)
@@ -100,8 +100,9 @@ static void options_build(const struct cli_command *cmd, struct option *longs, c
 	for (const struct cli_option *o = cmd->options; o != NULL; o = o->name != NULL ? o + 1 : NULL) {
 		const struct cli_option *row = o->name != NULL ? o : &help;
 		ASSERT_CMP(n, <, CLI_OPTIONS_MAX - 1);
-		longs[n++] = (struct option){
-		    .name = row->name, .has_arg = row->arg != NULL ? required_argument : no_argument, .val = row->letter};
+		longs[n++] = (struct option){.name = row->name,
+					     .has_arg = row->arg != NULL ? required_argument : no_argument,
+					     .val = row->letter};
 		if (row->letter != 0) *shorts++ = row->letter;
 		if (row->letter != 0 && row->arg != NULL) *shorts++ = ':';
 	}
@@ -142,8 +143,9 @@ static bool parse(struct cli *c, int argc, char **argv, int *out_status)
 	c->args = argv + optind;
 	c->nargs = argc - optind;
 	if (c->nargs < c->command->args_min || (c->command->args_max >= 0 && c->nargs > c->command->args_max)) {
-		*out_status = c->nargs > 0 && c->command->args_max == 0 ? cli_usage(c, "takes no argument \"%.60s\"", c->args[0])
-									 : cli_usage(c, "expects: %s", c->command->args);
+		*out_status = c->nargs > 0 && c->command->args_max == 0
+				      ? cli_usage(c, "takes no argument \"%.60s\"", c->args[0])
+				      : cli_usage(c, "expects: %s", c->command->args);
 		return false;
 	}
 	return true;
@@ -154,7 +156,8 @@ static int flush(const struct cli *c, int status)
 {
 	struct errinfo info = {0};
 	if (fflush(stdout) == 0 && !ferror(stdout)) return status;
-	return status != 0 ? status : cli_fail(c, err_set(&info, ERR_IO, "standard output could not be written"), &info);
+	return status != 0 ? status
+			   : cli_fail(c, err_set(&info, ERR_IO, "standard output could not be written"), &info);
 }
 
 int cli_main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /* The command line: one table of commands, one table of options for each.
  *
- * Parsing, --help, `roost help`, the manual pages and the shell completion are all made from the tables, so a command is
- * its row in cli_commands (cli.c), its options and its run function, together in src/cli/cmd_NAME.c.
+ * Parsing, --help, `roost help`, the manual pages and the shell completion are all made from the tables, so a command
+ * is its row in cli_commands (cli.c), its options and its run function, together in src/cli/cmd_NAME.c.
  *
  * A command's run gets its parsed line, prints results on stdout and returns the exit status. What went wrong goes to
  * stderr as one sentence through cli_fail, which also gives the status that belongs to the error. One thread. */
@@ -20,9 +20,18 @@ struct cli_option {
 	const char *help; /* a line without a final stop */
 	const char *def;  /* the default as help tells it, or NULL */
 };
-#define OPTION_DATA {"data", 'd', "DIR", "the data directory", "$XDG_DATA_HOME/roost"}
-#define OPTION_JSON {"json", 'j', NULL, "print JSON", NULL}
-#define OPTION_END  {NULL, 0, NULL, NULL, NULL}
+#define OPTION_DATA                                                                                                    \
+	{                                                                                                              \
+		"data", 'd', "DIR", "the data directory", "$XDG_DATA_HOME/roost"                                       \
+	}
+#define OPTION_JSON                                                                                                    \
+	{                                                                                                              \
+		"json", 'j', NULL, "print JSON", NULL                                                                  \
+	}
+#define OPTION_END                                                                                                     \
+	{                                                                                                              \
+		NULL, 0, NULL, NULL, NULL                                                                              \
+	}
 
 struct cli_command {
 	const char *name;
@@ -78,11 +87,11 @@ struct str cli_text(const struct json *obj, const char *key);
  * daemon's, or ERR_UNAVAILABLE when none answers. */
 #define OPERATOR_MS 30000
 MUST_USE enum err operator_call(struct cli *c, const char *method, const char *path, struct str body, int64_t wait_ms,
-	struct json_doc **out);
+				struct json_doc **out);
 
 /* The same over the network, for what needs no operator: `path` begins with a slash. */
-MUST_USE enum err remote_call(struct cli *c, const char *method, const char *base_url, const char *path, struct str body,
-	struct json_doc **out);
+MUST_USE enum err remote_call(struct cli *c, const char *method, const char *base_url, const char *path,
+			      struct str body, struct json_doc **out);
 
 /* help.c */
 void help_print(const struct cli_command *cmd, FILE *out);

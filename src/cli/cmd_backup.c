@@ -47,15 +47,16 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_backup = {
-    .name = "backup",
-    .summary = "copy the store to a file while the daemon runs",
-    .args = "FILE",
-    .about = "Writes a consistent copy of the store to FILE, which must not exist. It holds everything up to the\n"
-	     "moment the copy began, except attachments' bytes (DIR/assets), and is on disk when the command ends.\n"
-	     "The daemon goes on working meanwhile. `roost restore` puts it back.",
-    .example = "roost backup /backup/roost-$(date +%F).db",
-    .options = options,
-    .args_min = 1,
-    .args_max = 1,
-    .run = run,
+	.name = "backup",
+	.summary = "copy the store to a file while the daemon runs",
+	.args = "FILE",
+	.about =
+		"Writes a consistent copy of the store to FILE, which must not exist. It holds everything up to the\n"
+		"moment the copy began, except attachments' bytes (DIR/assets), and is on disk when the command ends.\n"
+		"The daemon goes on working meanwhile. `roost restore` puts it back.",
+	.example = "roost backup /backup/roost-$(date +%F).db",
+	.options = options,
+	.args_min = 1,
+	.args_max = 1,
+	.run = run,
 };

@@ -23,21 +23,21 @@
 
 #define INPUT_BYTES_MAX ((size_t)8 << 20)
 #define HISTORY_MESSAGES 10
-#define GIVE_UP_MS 60000   /* how long one message waits for a daemon that went away */
-#define RESEND_MS 500      /* at least, before a message that was refused for a while is sent again */
+#define GIVE_UP_MS 60000 /* how long one message waits for a daemon that went away */
+#define RESEND_MS 500    /* at least, before a message that was refused for a while is sent again */
 #define STATUS_INTERRUPTED 130
 
 static const struct cli_option options[] = {
-    OPTION_DATA,
-    {"conversation", 'c', "ID", "an id, last or new", "last for a person, new otherwise"},
-    {"model", 'm', "MODEL", "the model that is to answer", "the daemon's default"},
-    {"param", 'p', "KEY=VALUE", "a parameter of the request; may be repeated", NULL},
-    {"list", 'l', NULL, "list the conversations and exit", NULL},
-    {"user", 'u', "USER", "chat as this user, by name or id", "the first user"},
-    {"url", 0, "URL", "a daemon elsewhere, as https://HOST:PORT", NULL},
-    {"code", 0, "CODE", "a pairing code of that daemon; needed once", NULL},
-    {"json", 'j', NULL, "with --list: print JSON", NULL},
-    OPTION_END,
+	OPTION_DATA,
+	{"conversation", 'c', "ID", "an id, last or new", "last for a person, new otherwise"},
+	{"model", 'm', "MODEL", "the model that is to answer", "the daemon's default"},
+	{"param", 'p', "KEY=VALUE", "a parameter of the request; may be repeated", NULL},
+	{"list", 'l', NULL, "list the conversations and exit", NULL},
+	{"user", 'u', "USER", "chat as this user, by name or id", "the only user"},
+	{"url", 0, "URL", "a daemon elsewhere, as https://HOST:PORT", NULL},
+	{"code", 0, "CODE", "a pairing code of that daemon; needed once", NULL},
+	{"json", 'j', NULL, "with --list: print JSON", NULL},
+	OPTION_END,
 };
 
 struct ui {
@@ -51,7 +51,7 @@ struct ui {
 	uv_poll_t input;
 	uv_timer_t resend;
 	uv_signal_t sigint, sigwinch, sigcont, sigterm;
-	struct buf typed;   /* lines that ended in a backslash */
+	struct buf typed; /* lines that ended in a backslash */
 	bool lists, json, streams, was_up, was_renewed, told_down, interrupted;
 	bool in_answer; /* text of an answer is being shown */
 	int status;
@@ -120,8 +120,9 @@ static void show_end(struct ui *u, const struct chat_event *e)
 	if (u->screen != NULL) screen_fresh_line(u->screen);
 	u->in_answer = false;
 	if (e->err == ERR_CANCELLED) note(u, TERM_DIM, "(stopped)");
-	else if (e->err != OK) note(u, TERM_RED, "no answer: %s%s", err_sentence(e->info, e->err),
-				     u->screen != NULL ? " (/retry tries again)" : "");
+	else if (e->err != OK)
+		note(u, TERM_RED, "no answer: %s%s", err_sentence(e->info, e->err),
+		     u->screen != NULL ? " (/retry tries again)" : "");
 }
 
 /* The one message's answer: all of it, and the exit status. */
@@ -163,7 +164,8 @@ static void show_listed(struct ui *u, const struct chat_event *e)
 	}
 	if (e->at_ms > 0) term_time(e->at_ms, when);
 	if (u->screen != NULL) screen_fresh_line(u->screen);
-	buf_addf(&line, "%3d  %s  %.*s  ", e->number, when, STR_ARG(e->who));
+	buf_addf(&line, "%3d  %s  ", e->number, when);
+	if (u->screen == NULL) buf_addf(&line, "%.*s  ", STR_ARG(e->who)); /* a person opens it by its number */
 	show(u, TERM_DIM, buf_str(&line), TERM_ONE_LINE);
 	show(u, TERM_PLAIN, e->text, TERM_ONE_LINE);
 	show(u, TERM_PLAIN, STR("\n"), 0);
@@ -198,7 +200,7 @@ static void on_event(void *ctx, const struct chat_event *e)
 		wait_ms = MAX(e->at_ms - clock_wall_ms(), 0);
 		if (is_shown)
 			note(u, TERM_DIM, "(%s; trying again in %lld.%lld s)", err_sentence(e->info, e->err),
-				(long long)(wait_ms / 1000), (long long)(wait_ms % 1000 / 100));
+			     (long long)(wait_ms / 1000), (long long)(wait_ms % 1000 / 100));
 		break;
 	case CHAT_END:
 		if (is_shown || e->mine) show_end(u, e);
@@ -229,7 +231,8 @@ static void do_list(struct ui *u, struct str arg)
 
 static void do_open(struct ui *u, struct str arg)
 {
-	if (arg.n == 0 || !chat_open(u->chat, arg, clock_wall_ms())) note(u, TERM_RED, "/open wants a number of /list, or an id");
+	if (arg.n == 0 || !chat_open(u->chat, arg, clock_wall_ms()))
+		note(u, TERM_RED, "/open wants a number of /list, or an id");
 }
 
 static void do_stop(struct ui *u, struct str arg)
@@ -264,14 +267,14 @@ static const struct {
 	const char *name, *arg, *help;
 	void (*run)(struct ui *u, struct str arg);
 } slashes[] = {
-    {"/new", "", "begin a new conversation", do_new},
-    {"/list", "", "list the conversations", do_list},
-    {"/open", "N", "go on with one of them", do_open},
-    {"/stop", "", "stop the answer (Ctrl-C does too)", do_stop},
-    {"/retry", "", "ask again for an answer that failed or was stopped", do_retry},
-    {"/model", "MODEL", "let this model answer from now on", do_model},
-    {"/help", "", "this", do_help},
-    {"/quit", "", "leave (Ctrl-D does too)", do_quit},
+	{"/new", "", "begin a new conversation", do_new},
+	{"/list", "", "list the conversations", do_list},
+	{"/open", "N", "go on with one of them", do_open},
+	{"/stop", "", "stop the answer (Ctrl-C does too)", do_stop},
+	{"/retry", "", "ask again for an answer that failed or was stopped", do_retry},
+	{"/model", "MODEL", "let this model answer from now on", do_model},
+	{"/help", "", "this", do_help},
+	{"/quit", "", "leave (Ctrl-D does too)", do_quit},
 };
 
 static void do_help(struct ui *u, struct str arg)
@@ -411,13 +414,14 @@ static void connect_daemon(struct ui *u)
 	if (u->link != NULL) link_free(u->link);
 	buf_addf(&path, "%s/roost.sock", u->identity.at);
 	struct link_hooks hooks = {.up = on_up, .down = on_down, .frame = on_frame, .over = on_over, .ctx = u};
-	u->link = link_new(&(struct link_options){
-				   .loop = &u->loop,
-				   .url = u->identity.is_url ? u->identity.at : NULL,
-				   .socket_path = path.p,
-				   .token = u->identity.token,
-				   .give_up_ms = u->screen != NULL ? 0 : GIVE_UP_MS,
-			   },
+	u->link = link_new(
+		&(struct link_options){
+			.loop = &u->loop,
+			.url = u->identity.is_url ? u->identity.at : NULL,
+			.socket_path = path.p,
+			.token = u->identity.token,
+			.give_up_ms = u->screen != NULL ? 0 : GIVE_UP_MS,
+		},
 		&hooks);
 	buf_release(&path);
 }
@@ -500,20 +504,22 @@ static struct chat *make_chat(struct ui *u, struct str params)
 {
 	const char *conversation = cli_option(u->cli, "conversation"), *model = cli_option(u->cli, "model");
 	struct chat_options o = {
-	    .device_id = str_c(u->identity.device_id),
-	    .name = str_c(u->identity.name),
-	    .conversation = str_c(conversation != NULL ? conversation : u->screen != NULL ? "last" : "new"),
-	    .model = str_c(model != NULL ? model : ""),
-	    .params = params.n > 2 ? params : STR(""),
-	    .cursor = str_c(u->identity.cursor),
-	    .history = u->screen != NULL ? HISTORY_MESSAGES : 0,
+		.device_id = str_c(u->identity.device_id),
+		.name = str_c(u->identity.name),
+		.conversation = str_c(conversation != NULL ? conversation
+				      : u->screen != NULL  ? "last"
+							   : "new"),
+		.model = str_c(model != NULL ? model : ""),
+		.params = params.n > 2 ? params : STR(""),
+		.cursor = str_c(u->identity.cursor),
+		.history = u->screen != NULL ? HISTORY_MESSAGES : 0,
 	};
 	struct chat_hooks hooks = {.send = send_frame, .event = on_event, .ctx = u};
 	return chat_new(&o, &hooks);
 }
 
-/* The terminal once more, as a file of its own: the loop makes it non-blocking, which stdin, shared with the shell and with
- * stdout, must not become. */
+/* The terminal once more, as a file of its own: the loop makes it non-blocking, which stdin, shared with the shell
+ * and with stdout, must not become. */
 static int open_terminal(void)
 {
 	char name[256];
@@ -554,8 +560,8 @@ static void start_loop(struct ui *u)
 /* Only what start_loop began: the link closes its own handles. */
 static void stop_loop(struct ui *u)
 {
-	uv_handle_t *own[] = {(uv_handle_t *)&u->sigint, (uv_handle_t *)&u->sigterm, (uv_handle_t *)&u->resend,
-		(uv_handle_t *)&u->sigwinch, (uv_handle_t *)&u->sigcont, (uv_handle_t *)&u->input};
+	uv_handle_t *own[] = {(uv_handle_t *)&u->sigint,   (uv_handle_t *)&u->sigterm, (uv_handle_t *)&u->resend,
+			      (uv_handle_t *)&u->sigwinch, (uv_handle_t *)&u->sigcont, (uv_handle_t *)&u->input};
 	if (u->link != NULL) link_free(u->link);
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		if (own[i]->type != UV_UNKNOWN_HANDLE) uv_close(own[i], NULL);
@@ -617,24 +623,25 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_chat = {
-    .name = "chat",
-    .summary = "talk with a model from the terminal",
-    .args = "[MESSAGE]...",
-    .about = "Without a message, on a terminal: an open-ended conversation. It is a device like any other: what the\n"
-	     "user's other devices say in the conversation appears as it happens. Ctrl-C stops the answer, a second\n"
-	     "one leaves; /help lists what else there is.\n"
-	     "\n"
-	     "With a message, or with one on stdin: sends it, prints the answer and nothing else, and exits with 0\n"
-	     "when the answer is complete. It is a conversation of its own unless --conversation names one.\n"
-	     "\n"
-	     "The terminal is a device of the user: on this machine it pairs itself over the operator's socket, with\n"
-	     "a daemon elsewhere it does so once with a code of `roost pair`. Its credential is kept in\n"
-	     "$XDG_STATE_HOME/roost/chat.json.",
-    .example = "roost chat\n"
-	       "echo \"why is the sky blue?\" | roost chat\n"
-	       "roost chat --model local:test --param tokens=20 hello\n"
-	       "roost chat --url https://roost.example --code 1234-5678",
-    .options = options,
-    .args_max = -1,
-    .run = run,
+	.name = "chat",
+	.summary = "talk with a model from the terminal",
+	.args = "[MESSAGE]...",
+	.about =
+		"Without a message, on a terminal: an open-ended conversation. It is a device like any other: what the\n"
+		"user's other devices say in the conversation appears as it happens. Ctrl-C stops the answer, a second\n"
+		"one leaves; /help lists what else there is.\n"
+		"\n"
+		"With a message, or with one on stdin: sends it, prints the answer and nothing else, and exits with 0\n"
+		"when the answer is complete. It is a conversation of its own unless --conversation names one.\n"
+		"\n"
+		"The terminal is a device of the user: on this machine it pairs itself over the operator's socket, with\n"
+		"a daemon elsewhere it does so once with a code of `roost pair`. Its credential is kept in\n"
+		"$XDG_STATE_HOME/roost/chat.json.",
+	.example = "roost chat\n"
+		   "echo \"why is the sky blue?\" | roost chat\n"
+		   "roost chat --model local:test --param tokens=20 hello\n"
+		   "roost chat --url https://roost.example --code 1234-5678",
+	.options = options,
+	.args_max = -1,
+	.run = run,
 };

@@ -5,10 +5,10 @@
 #include "cli/term.h"
 
 static const struct cli_option options[] = {
-    OPTION_DATA,
-    {"user", 'u', "USER", "only this user's, by name or id", "everybody's"},
-    OPTION_JSON,
-    OPTION_END,
+	OPTION_DATA,
+	{"user", 'u', "USER", "only this user's, by name or id", "everybody's"},
+	OPTION_JSON,
+	OPTION_END,
 };
 
 static void print_list(const struct json *devices)
@@ -82,15 +82,16 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_devices = {
-    .name = "devices",
-    .summary = "list and revoke devices",
-    .args = "[list | revoke ID]",
-    .about = "Without an argument lists the paired devices. Revoking one ends its connection and its credential at\n"
-	     "once; what it wrote stays. It may be paired again.",
-    .example = "roost devices\n"
-	       "roost devices --user alice --json\n"
-	       "roost devices revoke 0193d3a0-7c1e-7000-8000-2b6f3f1a9c55",
-    .options = options,
-    .args_max = 2,
-    .run = run,
+	.name = "devices",
+	.summary = "list and revoke devices",
+	.args = "[list | revoke ID]",
+	.about =
+		"Without an argument lists the paired devices. Revoking one ends its connection and its credential at\n"
+		"once; what it wrote stays. It may be paired again.",
+	.example = "roost devices\n"
+		   "roost devices --user alice --json\n"
+		   "roost devices revoke 0193d3a0-7c1e-7000-8000-2b6f3f1a9c55",
+	.options = options,
+	.args_max = 2,
+	.run = run,
 };

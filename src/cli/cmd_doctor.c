@@ -22,7 +22,8 @@ static void report_add(void *ctx, bool bad, const char *what)
 		jw_obj_end(r->w);
 		return;
 	}
-	printf("%s%s%s  ", term_style(stdout, bad ? TERM_RED : TERM_GREEN), bad ? "bad" : "ok ", term_style(stdout, TERM_PLAIN));
+	printf("%s%s%s  ", term_style(stdout, bad ? TERM_RED : TERM_GREEN), bad ? "bad" : "ok ",
+	       term_style(stdout, TERM_PLAIN));
 	term_put(stdout, str_c(what), TERM_ONE_LINE);
 	putchar('\n');
 }
@@ -66,14 +67,15 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_doctor = {
-    .name = "doctor",
-    .summary = "verify everything that is stored",
-    .args = "",
-    .about = "Checks the store's structure, the checksum of every row, the sum of every zone and the order of every\n"
-	     "conversation, and says what it found. With a daemon running the check is done by it, on the live\n"
-	     "store; without one, on the files. It changes nothing. The exit status is 74 when something is wrong.",
-    .example = "roost doctor\n"
-	       "roost doctor --json",
-    .options = options,
-    .run = run,
+	.name = "doctor",
+	.summary = "verify everything that is stored",
+	.args = "",
+	.about =
+		"Checks the store's structure, the checksum of every row, the sum of every zone and the order of every\n"
+		"conversation, and says what it found. With a daemon running the check is done by it, on the live\n"
+		"store; without one, on the files. It changes nothing. The exit status is 74 when something is wrong.",
+	.example = "roost doctor\n"
+		   "roost doctor --json",
+	.options = options,
+	.run = run,
 };

@@ -4,9 +4,9 @@
 #include "cli/cli.h"
 
 static const struct cli_option help_options[] = {
-    {"man", 0, NULL, "print the manual page instead, for man(1)", NULL},
-    {"man-all", 0, "DIR", "write the manual pages of all commands into DIR", NULL},
-    OPTION_END,
+	{"man", 0, NULL, "print the manual page instead, for man(1)", NULL},
+	{"man-all", 0, "DIR", "write the manual pages of all commands into DIR", NULL},
+	OPTION_END,
 };
 static const struct cli_option no_options[] = {OPTION_END};
 
@@ -42,32 +42,33 @@ static int run_help(struct cli *c)
 
 static int run_completion(struct cli *c)
 {
-	if (c->nargs > 0 && strcmp(c->args[0], "bash") != 0) return cli_usage(c, "knows only bash, not %.60s", c->args[0]);
+	if (c->nargs > 0 && strcmp(c->args[0], "bash") != 0)
+		return cli_usage(c, "knows only bash, not %.60s", c->args[0]);
 	help_completion(stdout);
 	return 0;
 }
 
 const struct cli_command cmd_help = {
-    .name = "help",
-    .summary = "tell what a command does",
-    .args = "[COMMAND]",
-    .about = "Without an argument lists the commands. The manual pages come from here too.",
-    .example = "roost help chat\n"
-	       "roost help --man chat | man -l -\n"
-	       "roost help --man-all /usr/local/share/man/man1",
-    .options = help_options,
-    .args_max = 1,
-    .run = run_help,
+	.name = "help",
+	.summary = "tell what a command does",
+	.args = "[COMMAND]",
+	.about = "Without an argument lists the commands. The manual pages come from here too.",
+	.example = "roost help chat\n"
+		   "roost help --man chat | man -l -\n"
+		   "roost help --man-all /usr/local/share/man/man1",
+	.options = help_options,
+	.args_max = 1,
+	.run = run_help,
 };
 
 const struct cli_command cmd_completion = {
-    .name = "completion",
-    .summary = "print the completion script for bash",
-    .args = "[bash]",
-    .about = "Prints a script that completes roost's commands and options in bash.",
-    .example = "source <(roost completion)\n"
-	       "roost completion > ~/.local/share/bash-completion/completions/roost",
-    .options = no_options,
-    .args_max = 1,
-    .run = run_completion,
+	.name = "completion",
+	.summary = "print the completion script for bash",
+	.args = "[bash]",
+	.about = "Prints a script that completes roost's commands and options in bash.",
+	.example = "source <(roost completion)\n"
+		   "roost completion > ~/.local/share/bash-completion/completions/roost",
+	.options = no_options,
+	.args_max = 1,
+	.run = run_completion,
 };

@@ -18,12 +18,12 @@
 #define EVENT_COLUMNS 24
 
 static const struct cli_option options[] = {
-    OPTION_DATA,
-    {"follow", 'f', NULL, "go on with what happens from now on, until interrupted", NULL},
-    {"request", 'r', "ID", "only what happened to this request", NULL},
-    {"since", 's', "TIME", "only events after this time, RFC 3339, or this long ago: 90s, 10m, 2h, 7d", "all"},
-    {"json", 'j', NULL, "print the journal's own lines", NULL},
-    OPTION_END,
+	OPTION_DATA,
+	{"follow", 'f', NULL, "go on with what happens from now on, until interrupted", NULL},
+	{"request", 'r', "ID", "only what happened to this request", NULL},
+	{"since", 's', "TIME", "only events after this time, RFC 3339, or this long ago: 90s, 10m, 2h, 7d", "all"},
+	{"json", 'j', NULL, "print the journal's own lines", NULL},
+	OPTION_END,
 };
 
 struct reader {
@@ -125,7 +125,9 @@ static int run(struct cli *c)
 	int64_t since_ms = 0, bad = 0;
 	const char *since = cli_option(c, "since");
 	if (since != NULL && !parse_since(since, clock_wall_ms(), &since_ms))
-		return cli_usage(c, "--since %.60s is neither a time (2026-01-02T03:04:05Z) nor a while (90s, 10m, 2h, 7d)", since);
+		return cli_usage(
+			c, "--since %.60s is neither a time (2026-01-02T03:04:05Z) nor a while (90s, 10m, 2h, 7d)",
+			since);
 	enum err e = cli_load_config(c);
 	if (e != OK) return cli_fail(c, e, &c->info);
 	buf_addf(&dir, "%s/journal", c->config.data_dir);
@@ -138,15 +140,15 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_log = {
-    .name = "log",
-    .summary = "read the journal of what happened",
-    .args = "",
-    .about = "Prints the journal, one event a line: when, what, and its details. The journal tells every step of\n"
-	     "every request and never holds the text of a message. It is read from its files, so no daemon is\n"
-	     "needed. Times are local; --json gives the lines as they were written, in UTC.",
-    .example = "roost log --since 10m\n"
-	       "roost log --follow --request 0193d3a0-7c1e-7000-8000-2b6f3f1a9c55\n"
-	       "roost log --json | jq -r 'select(.event == \"request.failed\")'",
-    .options = options,
-    .run = run,
+	.name = "log",
+	.summary = "read the journal of what happened",
+	.args = "",
+	.about = "Prints the journal, one event a line: when, what, and its details. The journal tells every step of\n"
+		 "every request and never holds the text of a message. It is read from its files, so no daemon is\n"
+		 "needed. Times are local; --json gives the lines as they were written, in UTC.",
+	.example = "roost log --since 10m\n"
+		   "roost log --follow --request 0193d3a0-7c1e-7000-8000-2b6f3f1a9c55\n"
+		   "roost log --json | jq -r 'select(.event == \"request.failed\")'",
+	.options = options,
+	.run = run,
 };

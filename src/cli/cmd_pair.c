@@ -5,10 +5,10 @@
 #include "host/qr.h"
 
 static const struct cli_option options[] = {
-    OPTION_DATA,
-    {"user", 'u', "USER", "whose device it will be, by name or id", "the first user"},
-    OPTION_JSON,
-    OPTION_END,
+	OPTION_DATA,
+	{"user", 'u', "USER", "whose device it will be, by name or id", "the only user"},
+	OPTION_JSON,
+	OPTION_END,
 };
 
 static void print_human(const struct json *answer)
@@ -22,7 +22,8 @@ static void print_human(const struct json *answer)
 	char *text = str_dup(link);
 	qr_print(stdout, text);
 	printf("open  %s%.*s%s\nor type the code  %s%.*s%s\n", term_style(stdout, TERM_BOLD), STR_ARG(link),
-		term_style(stdout, TERM_PLAIN), term_style(stdout, TERM_BOLD), STR_ARG(code), term_style(stdout, TERM_PLAIN));
+	       term_style(stdout, TERM_PLAIN), term_style(stdout, TERM_BOLD), STR_ARG(code),
+	       term_style(stdout, TERM_PLAIN));
 	if (time_parse(expires, &at)) {
 		term_duration(MAX(at - clock_wall_ms(), 0), left);
 		printf("It works once, for the next %s.\n", left);
@@ -49,14 +50,14 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_pair = {
-    .name = "pair",
-    .summary = "make a code that pairs a device",
-    .args = "",
-    .about = "Prints a link, a code and a QR code. Opening the link, scanning the QR code or typing the code on a\n"
-	     "device makes it a device of the user. A code works once and expires after limits.pairingMs\n"
-	     "(ten minutes).",
-    .example = "roost pair\n"
-	       "roost pair --user alice --json",
-    .options = options,
-    .run = run,
+	.name = "pair",
+	.summary = "make a code that pairs a device",
+	.args = "",
+	.about = "Prints a link, a code and a QR code. Opening the link, scanning the QR code or typing the code on a\n"
+		 "device makes it a device of the user. A code works once and expires after limits.pairingMs\n"
+		 "(ten minutes).",
+	.example = "roost pair\n"
+		   "roost pair --user alice --json",
+	.options = options,
+	.run = run,
 };

@@ -3,12 +3,13 @@
 #include "server/daemon.h"
 
 static const struct cli_option options[] = {
-    OPTION_DATA,
-    {"listen", 'l', "ADDR:PORT", "where to listen; may be repeated; port 0: the system chooses", "127.0.0.1:8787"},
-    {"config", 'c', "FILE", "the configuration", "$XDG_CONFIG_HOME/roost/roost.yaml, when it exists"},
-    {"log-level", 0, "LEVEL", "error, warn, info or debug", "info"},
-    {"print-config", 0, NULL, "print the configuration that would be in force, with what each key means, and exit", NULL},
-    OPTION_END,
+	OPTION_DATA,
+	{"listen", 'l', "ADDR:PORT", "where to listen; may be repeated; port 0: the system chooses", "127.0.0.1:8787"},
+	{"config", 'c', "FILE", "the configuration", "$XDG_CONFIG_HOME/roost/roost.yaml, when it exists"},
+	{"log-level", 0, "LEVEL", "error, warn, info or debug", "info"},
+	{"print-config", 0, NULL, "print the configuration that would be in force, with what each key means, and exit",
+	 NULL},
+	OPTION_END,
 };
 
 static enum err load(struct cli *c)
@@ -39,17 +40,17 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_serve = {
-    .name = "serve",
-    .summary = "run the daemon",
-    .args = "",
-    .about = "Runs the daemon in the foreground until SIGTERM or SIGINT. It prints one line for each address it\n"
-	     "listens on; on its first start on loopback also a link and a code to pair the first device with.\n"
-	     "\n"
-	     "One daemon runs per data directory. Beyond loopback it wants TLS of its own (tlsCert, tlsKey) or a\n"
-	     "declared proxy that ends it (trustProxy).",
-    .example = "roost serve\n"
-	       "roost serve --data /srv/roost --listen 127.0.0.1:9000\n"
-	       "roost serve --print-config > ~/.config/roost/roost.yaml",
-    .options = options,
-    .run = run,
+	.name = "serve",
+	.summary = "run the daemon",
+	.args = "",
+	.about = "Runs the daemon in the foreground until SIGTERM or SIGINT. It prints one line for each address it\n"
+		 "listens on; on its first start on loopback also a link and a code to pair the first device with.\n"
+		 "\n"
+		 "One daemon runs per data directory. Beyond loopback it wants TLS of its own (tlsCert, tlsKey) or a\n"
+		 "declared proxy that ends it (trustProxy).",
+	.example = "roost serve\n"
+		   "roost serve --data /srv/roost --listen 127.0.0.1:9000\n"
+		   "roost serve --print-config > ~/.config/roost/roost.yaml",
+	.options = options,
+	.run = run,
 };

@@ -104,13 +104,13 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_status = {
-    .name = "status",
-    .summary = "show how the daemon is doing",
-    .args = "",
-    .about = "Prints the daemon's version, addresses, sizes on disk, devices, requests, providers, memory and\n"
-	     "connections. The exit status is 69 when no daemon runs, so it serves as a health check too.",
-    .example = "roost status\n"
-	       "roost status --json",
-    .options = options,
-    .run = run,
+	.name = "status",
+	.summary = "show how the daemon is doing",
+	.args = "",
+	.about = "Prints the daemon's version, addresses, sizes on disk, devices, requests, providers, memory and\n"
+		 "connections. The exit status is 69 when no daemon runs, so it serves as a health check too.",
+	.example = "roost status\n"
+		   "roost status --json",
+	.options = options,
+	.run = run,
 };

@@ -65,7 +65,9 @@ static enum err set_disabled(struct cli *c, bool disabled)
 	buf_release(&body);
 	if (e != OK) return e;
 	if (cli_switch(c, "json")) cli_print_json(json_root(doc));
-	else printf("%s is %s now\n", c->args[1], disabled ? "disabled; all of its devices are disconnected" : "active");
+	else
+		printf("%s is %s now\n", c->args[1],
+		       disabled ? "disabled; all of its devices are disconnected" : "active");
 	json_free(doc);
 	return OK;
 }
@@ -84,16 +86,16 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_users = {
-    .name = "users",
-    .summary = "list, add, disable and enable users",
-    .args = "[list | add NAME | disable NAME | enable NAME]",
-    .about = "Without an argument lists the users. A user's conversations, devices and files belong to that user\n"
-	     "alone. Disabling a user disconnects all of its devices and keeps everything else; enabling it again\n"
-	     "lets them return.",
-    .example = "roost users add alice\n"
-	       "roost pair --user alice\n"
-	       "roost users disable alice",
-    .options = options,
-    .args_max = 2,
-    .run = run,
+	.name = "users",
+	.summary = "list, add, disable and enable users",
+	.args = "[list | add NAME | disable NAME | enable NAME]",
+	.about = "Without an argument lists the users. A user's conversations, devices and files belong to that user\n"
+		 "alone. Disabling a user disconnects all of its devices and keeps everything else; enabling it again\n"
+		 "lets them return.",
+	.example = "roost users add alice\n"
+		   "roost pair --user alice\n"
+		   "roost users disable alice",
+	.options = options,
+	.args_max = 2,
+	.run = run,
 };

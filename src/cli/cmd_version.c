@@ -33,11 +33,11 @@ static int run(struct cli *c)
 }
 
 const struct cli_command cmd_version = {
-    .name = "version",
-    .summary = "print the version",
-    .args = "",
-    .about = "Prints the version. With --json also the device protocol's and those of the libraries in use.",
-    .example = "roost version --json",
-    .options = options,
-    .run = run,
+	.name = "version",
+	.summary = "print the version",
+	.args = "",
+	.about = "Prints the version. With --json also the device protocol's and those of the libraries in use.",
+	.example = "roost version --json",
+	.options = options,
+	.run = run,
 };

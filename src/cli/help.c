@@ -1,4 +1,5 @@
-/* Everything that is told about the commands, made from their tables: --help, the overview, manual pages, completion. */
+/* Everything that is told about the commands, made from their tables: --help, the overview, manual pages, completion.
+ * */
 #include <ctype.h>
 #include <time.h>
 
@@ -7,20 +8,20 @@
 
 /* What an exit status means, whatever the command. The numbers are those of sysexits.h, as ERR_MAP gives them out. */
 const struct exit_row exit_rows[] = {
-    {0, "it worked"},
-    {64, "wrong usage"},
-    {65, "refused: bad input, a conflict, or more than a limit allows"},
-    {66, "no such thing"},
-    {69, "no daemon answers, or the model's provider failed"},
-    {70, "something inside went wrong"},
-    {71, "out of memory"},
-    {73, "the data directory is in use, full or not writable"},
-    {74, "reading or writing failed, or stored data did not pass its check"},
-    {75, "try again later; also: the answer was stopped"},
-    {77, "not allowed"},
-    {78, "the configuration is wrong, or the store is a newer version's"},
-    {130, "interrupted with Ctrl-C"},
-    {0, NULL},
+	{0, "it worked"},
+	{64, "wrong usage"},
+	{65, "refused: bad input, a conflict, or more than a limit allows"},
+	{66, "no such thing"},
+	{69, "no daemon answers, or the model's provider failed"},
+	{70, "something inside went wrong"},
+	{71, "out of memory"},
+	{73, "the data directory is in use, full or not writable"},
+	{74, "reading or writing failed, or stored data did not pass its check"},
+	{75, "try again later; also: the answer was stopped"},
+	{77, "not allowed"},
+	{78, "the configuration is wrong, or the store is a newer version's"},
+	{130, "interrupted with Ctrl-C"},
+	{0, NULL},
 };
 
 static const struct cli_option help_option = {"help", 'h', NULL, "print this help", NULL};
@@ -81,7 +82,8 @@ void help_print(const struct cli_command *cmd, FILE *out)
 
 void help_overview(FILE *out)
 {
-	fputs("Usage: roost COMMAND [OPTION]... [ARGUMENT]...\n\nA home for your LLM conversations.\n\nCommands:\n", out);
+	fputs("Usage: roost COMMAND [OPTION]... [ARGUMENT]...\n\nA home for your LLM conversations.\n\nCommands:\n",
+	      out);
 	for (size_t i = 0; cli_commands[i] != NULL; i++)
 		fprintf(out, "  %-10s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
 	fputs("\nroost COMMAND --help tells the rest.\n", out);
@@ -160,7 +162,7 @@ void help_man(const struct cli_command *cmd, FILE *out)
 	}
 	fputs(".SH FILES\n.TP\n\\fI$XDG_DATA_HOME/roost\\fR\nthe data directory\n"
 	      ".TP\n\\fI$XDG_CONFIG_HOME/roost/roost.yaml\\fR\nthe configuration\n",
-		out);
+	      out);
 	if (cmd != NULL) fputs(".SH \"SEE ALSO\"\n\\fBroost\\fR(1)\n", out);
 }
 
@@ -177,7 +179,7 @@ void help_completion(FILE *out)
 	      "\t--config) mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); return ;;\n"
 	      "\tesac\n"
 	      "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"",
-		out);
+	      out);
 	for (size_t i = 0; cli_commands[i] != NULL; i++) fprintf(out, "%s%s", i > 0 ? " " : "", cli_commands[i]->name);
 	fputs("\"\n\telse\n\t\tcase ${COMP_WORDS[1]} in\n", out);
 	for (size_t i = 0; cli_commands[i] != NULL; i++) {
@@ -197,5 +199,5 @@ void help_completion(FILE *out)
 	      "\t[ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
 	      "}\n"
 	      "complete -F _roost roost\n",
-		out);
+	      out);
 }

@@ -11,8 +11,8 @@
 
 #define STATE_BYTES_MAX ((size_t)1 << 20)
 
-/* Locks in chat.lock: byte 0 while chat.json is rewritten, byte 1 + index while a terminal uses that entry. They end with
- * the process, however it ends. */
+/* Locks in chat.lock: byte 0 while chat.json is rewritten, byte 1 + index while a terminal uses that entry. They end
+ * with the process, however it ends. */
 static bool lock_byte(int fd, size_t at, bool wait)
 {
 	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1};
@@ -45,7 +45,9 @@ static enum err state_path(struct cli *c, const char *name, struct buf *out)
 	const char *base = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 	if (base != NULL && base[0] == '/') buf_add_str(out, str_c(base));
 	else if (home != NULL && home[0] == '/') buf_addf(out, "%s/.local/state", home);
-	else return err_set(&c->info, ERR_CONFIG, "neither XDG_STATE_HOME nor HOME says where to keep the terminal's credential");
+	else
+		return err_set(&c->info, ERR_CONFIG,
+			       "neither XDG_STATE_HOME nor HOME says where to keep the terminal's credential");
 	buf_add_str(out, STR("/roost"));
 	enum err e = out->failed ? err_set(&c->info, ERR_IO, "the path of %s is too long", name) : make_dirs(c, out->p);
 	if (e == OK && !buf_addf(out, "/%s", name)) e = err_set(&c->info, ERR_IO, "the path of %s is too long", name);
@@ -65,7 +67,8 @@ static enum err state_read(struct cli *c, const char *path, struct json_doc **ou
 	while ((n = read(fd, piece, sizeof piece)) > 0) buf_add(&text, piece, (size_t)n);
 	close(fd);
 	enum err e = json_parse(buf_str(&text), out, NULL);
-	if (e != OK) e = err_set(&c->info, e, "%.160s is damaged; remove it, and this terminal becomes a new device", path);
+	if (e != OK)
+		e = err_set(&c->info, e, "%.160s is damaged; remove it, and this terminal becomes a new device", path);
 	if (text.n > 0) secret_wipe(text.p, text.n);
 	buf_release(&text);
 	return e;
@@ -116,7 +119,8 @@ static enum err save_locked(struct cli *c, const struct identity *i, const char 
 	jw_arr_end(&w);
 	jw_obj_end(&w);
 	buf_add_char(&text, '\n');
-	e = text.failed ? err_set(&c->info, ERR_TOO_LARGE, "%.160s is full; remove it", path) : state_write(c, path, buf_str(&text));
+	e = text.failed ? err_set(&c->info, ERR_TOO_LARGE, "%.160s is full; remove it", path)
+			: state_write(c, path, buf_str(&text));
 	if (text.p != NULL) secret_wipe(text.p, text.n);
 	buf_release(&text);
 	json_free(doc);
@@ -127,7 +131,8 @@ enum err identity_save(struct cli *c, const struct identity *i)
 {
 	struct buf path = BUF_INIT(4096);
 	enum err e = state_path(c, "chat.json", &path);
-	if (e == OK && !lock_byte(i->lock, 0, true)) e = err_set(&c->info, ERR_IO, "%.160s: %s", path.p, strerror(errno));
+	if (e == OK && !lock_byte(i->lock, 0, true))
+		e = err_set(&c->info, ERR_IO, "%.160s: %s", path.p, strerror(errno));
 	if (e == OK) e = save_locked(c, i, path.p);
 	unlock_byte(i->lock, 0);
 	buf_release(&path);
@@ -150,7 +155,8 @@ static void pick(struct identity *i, const struct json *devices)
 	size_t n = 0, nth = 0;
 	struct json_iter it = json_iter(devices);
 	for (; json_next(&it); n++) {
-		if (!str_eq(cli_text(it.val, "at"), str_c(i->at)) || !str_eq(cli_text(it.val, "user"), str_c(i->user))) continue;
+		if (!str_eq(cli_text(it.val, "at"), str_c(i->at)) || !str_eq(cli_text(it.val, "user"), str_c(i->user)))
+			continue;
 		if (lock_byte(i->lock, n + 1, false)) break;
 		nth++;
 	}
@@ -201,8 +207,9 @@ enum err identity_prove(struct cli *c, struct identity *i, const char *code)
 	struct json_doc *doc;
 	enum err e;
 	if (i->is_url && code == NULL)
-		return err_set(&c->info, ERR_UNAUTHORIZED, "this terminal is not paired with %.120s; give a code of `roost pair` with --code",
-			i->at);
+		return err_set(&c->info, ERR_UNAUTHORIZED,
+			       "this terminal is not paired with %.120s; give a code of `roost pair` with --code",
+			       i->at);
 	jw_obj(&w);
 	if (i->is_url) jw_kstr(&w, "code", str_c(code));
 	else if (i->user[0] != '\0') jw_kstr(&w, "user", str_c(i->user));

@@ -17,7 +17,7 @@
 struct link {
 	struct link_hooks hooks;
 	uv_loop_t *loop;
-	uv_timer_t timer; /* the next try */
+	uv_timer_t timer;     /* the next try */
 	struct ws_client *ws; /* NULL between tries */
 	char *url, *socket_path, *authorization;
 	int64_t give_up_ms, down_since_ms; /* boot time; 0: up */
@@ -41,7 +41,8 @@ static void on_timer_closed(uv_handle_t *h)
 /* Frees when neither a client nor the timer can call back any more. */
 static void release(struct link *l)
 {
-	if (l->ws == NULL && !uv_is_closing((uv_handle_t *)&l->timer)) uv_close((uv_handle_t *)&l->timer, on_timer_closed);
+	if (l->ws == NULL && !uv_is_closing((uv_handle_t *)&l->timer))
+		uv_close((uv_handle_t *)&l->timer, on_timer_closed);
 }
 
 static void try_later(struct link *l)
@@ -104,17 +105,17 @@ static void link_connect(struct link *l)
 	const char *const headers[] = {l->authorization, NULL};
 	struct errinfo info = {0};
 	struct ws_client_spec spec = {
-	    .url = l->url,
-	    .socket_path = l->socket_path,
-	    .headers = headers,
-	    .subprotocol = "roost.v1",
-	    .max_bytes = FRAME_BYTES_MAX,
-	    .connect_ms = CONNECT_MS,
-	    .ping_ms = PING_MS,
-	    .open = on_open,
-	    .message = on_message,
-	    .closed = on_closed,
-	    .ctx = l,
+		.url = l->url,
+		.socket_path = l->socket_path,
+		.headers = headers,
+		.subprotocol = "roost.v1",
+		.max_bytes = FRAME_BYTES_MAX,
+		.connect_ms = CONNECT_MS,
+		.ping_ms = PING_MS,
+		.open = on_open,
+		.message = on_message,
+		.closed = on_closed,
+		.ctx = l,
 	};
 	enum err e = ws_client_start(l->loop, &spec, &l->ws, &info);
 	if (e != OK) {
@@ -129,7 +130,8 @@ struct link *link_new(const struct link_options *o, const struct link_hooks *h)
 	const char *base = o->url != NULL ? o->url : "http://localhost";
 	size_t trimmed = strlen(base);
 	while (trimmed > 0 && base[trimmed - 1] == '/') trimmed--;
-	size_t url_size = trimmed + sizeof SOCKET_PATH, header_size = strlen(o->token) + sizeof "Authorization: Bearer ";
+	size_t url_size = trimmed + sizeof SOCKET_PATH,
+	       header_size = strlen(o->token) + sizeof "Authorization: Bearer ";
 	l->hooks = *h;
 	l->loop = o->loop;
 	l->give_up_ms = o->give_up_ms;

@@ -1,8 +1,8 @@
 /* A device's WebSocket to a daemon, opened, kept open and opened again.
  *
- * Waits between tries double from 0.2 s to 10 s with jitter. It ends for good when trying again cannot help: the credential
- * is refused or revoked, another connection took this device's place, or link_give_up's time is over. Everything on the
- * loop thread; no callback comes from inside a call. */
+ * Waits between tries double from 0.2 s to 10 s with jitter. It ends for good when trying again cannot help: the
+ * credential is refused or revoked, another connection took this device's place, or link_give_up's time is over.
+ * Everything on the loop thread; no callback comes from inside a call. */
 #ifndef ROOST_CLI_LINK_H
 #define ROOST_CLI_LINK_H
 
@@ -29,7 +29,7 @@ struct link_options {
 };
 
 struct link *link_new(const struct link_options *o, const struct link_hooks *h); /* copies the strings; starts */
-void link_send(struct link *l, struct str frame); /* only while up; dropped otherwise */
+void link_send(struct link *l, struct str frame);                                /* only while up; dropped otherwise */
 /* Closes; the memory goes when the loop has turned once more. */
 void link_free(struct link *l);
 

@@ -1,5 +1,5 @@
-/* Questions to a daemon over HTTP. The operator's go over the Unix socket in the data directory: whoever may open it (mode
- * 0600) has the operator's rights, so nothing is sent to prove them. */
+/* Questions to a daemon over HTTP. The operator's go over the Unix socket in the data directory: whoever may open it
+ * (mode 0600) has the operator's rights, so nothing is sent to prove them. */
 #include <curl/curl.h>
 
 #include "cli/cli.h"
@@ -7,10 +7,7 @@
 #define ANSWER_BYTES_MAX ((size_t)64 << 20)
 #define CONNECT_MS 2000L
 
-static size_t keep_body(char *p, size_t size, size_t n, void *ctx)
-{
-	return buf_add(ctx, p, size * n) ? n : 0;
-}
+static size_t keep_body(char *p, size_t size, size_t n, void *ctx) { return buf_add(ctx, p, size * n) ? n : 0; }
 
 /* Turns {"error":{"code","message"}} into the error it names. */
 static enum err answer_error(struct cli *c, const struct json *root, long status)
@@ -27,13 +24,14 @@ static enum err transport_error(struct cli *c, CURLcode code, const char *where)
 {
 	if (code == CURLE_COULDNT_CONNECT)
 		return err_set(&c->info, ERR_UNAVAILABLE, "no daemon answers at %.160s%s", where,
-			where[0] == '/' ? "; start one with: roost serve" : "");
-	return err_set(&c->info, ERR_UNAVAILABLE, "the daemon at %.120s could not be asked: %s", where, curl_easy_strerror(code));
+			       where[0] == '/' ? "; start one with: roost serve" : "");
+	return err_set(&c->info, ERR_UNAVAILABLE, "the daemon at %.120s could not be asked: %s", where,
+		       curl_easy_strerror(code));
 }
 
 /* `where` is told in errors: the data directory or the URL. */
 static enum err perform(struct cli *c, const char *method, const char *url, const char *socket, const char *where,
-	struct str body, int64_t wait_ms, struct json_doc **out)
+			struct str body, int64_t wait_ms, struct json_doc **out)
 {
 	enum err e = OK;
 	struct buf answer = BUF_INIT(ANSWER_BYTES_MAX);
@@ -65,7 +63,8 @@ static enum err perform(struct cli *c, const char *method, const char *url, cons
 	}
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	e = json_parse(buf_str(&answer), out, &c->info);
-	if (e != OK) e = err_set(&c->info, ERR_INTERNAL, "%.120s answered with HTTP status %ld and no JSON", where, status);
+	if (e != OK)
+		e = err_set(&c->info, ERR_INTERNAL, "%.120s answered with HTTP status %ld and no JSON", where, status);
 	else if (status >= 400) e = answer_error(c, json_root(*out), status);
 	if (e != OK) {
 		json_free(*out);
@@ -79,7 +78,7 @@ out:
 }
 
 enum err operator_call(struct cli *c, const char *method, const char *path, struct str body, int64_t wait_ms,
-	struct json_doc **out)
+		       struct json_doc **out)
 {
 	struct buf url = BUF_INIT(4096), socket = BUF_INIT(4096);
 	buf_addf(&url, "http://localhost/api/v1/operator/%s", path);
@@ -91,7 +90,7 @@ enum err operator_call(struct cli *c, const char *method, const char *path, stru
 }
 
 enum err remote_call(struct cli *c, const char *method, const char *base_url, const char *path, struct str body,
-	struct json_doc **out)
+		     struct json_doc **out)
 {
 	struct buf url = BUF_INIT(4096);
 	buf_addf(&url, "%s%s", base_url, path);

@@ -1,13 +1,14 @@
 /* Two writers, one terminal
  *
- * libedit owns the lowest rows: prompt, line and cursor. Everything above is ours. To write, the cursor goes to the first
- * of libedit's rows, everything below is erased, the text goes out, and libedit draws its rows again. Where that row is
- * follows from what libedit shows: the columns of prompt and line up to the cursor, divided by the terminal's width.
+ * libedit owns the lowest rows: prompt, line and cursor. Everything above is ours. To write, the cursor goes to the
+ * first of libedit's rows, everything below is erased, the text goes out, and libedit draws its rows again. Where
+ * that row is follows from what libedit shows: the columns of prompt and line up to the cursor, divided by the
+ * terminal's width.
  *
- * Text may stop in the middle of a line. libedit's rows then begin on the next line, and `column` remembers where to go
- * on: up one row, right `column` columns. A line that is exactly full is the delicate case: a terminal keeps the cursor on
- * the last column until another character comes, and that state is lost by moving away. So the next piece begins with a
- * line feed of ours there (`column == width`).
+ * Text may stop in the middle of a line. libedit's rows then begin on the next line, and `column` remembers where to
+ * go on: up one row, right `column` columns. A line that is exactly full is the delicate case: a terminal keeps the
+ * cursor on the last column until another character comes, and that state is lost by moving away. So the next piece
+ * begins with a line feed of ours there (`column == width`).
  *
  * Bytes are read here, not by libedit, which would wait for the rest of an escape sequence and let nothing be shown
  * meanwhile: it gets characters from a buffer and is told "no more" at its end. */
@@ -31,9 +32,9 @@ struct screen {
 	EditLine *el; /* NULL: a dumb terminal */
 	History *history;
 	char prompt[16];
-	bool shown;   /* libedit's rows are on the screen */
-	int width;    /* of the terminal */
-	int column;   /* where the text above ends; width: the line is full */
+	bool shown; /* libedit's rows are on the screen */
+	int width;  /* of the terminal */
+	int column; /* where the text above ends; width: the line is full */
 	char in[INPUT_BYTES];
 	size_t in_at, in_n;
 	struct buf line; /* dumb: what was typed so far */
@@ -318,6 +319,7 @@ void screen_resized(struct screen *s)
 void screen_resumed(struct screen *s)
 {
 	if (s->el == NULL) return;
+	el_set(s->el, EL_PREP_TERM, 0); /* libedit believes that its modes are still set */
 	el_set(s->el, EL_PREP_TERM, 1);
 	el_set(s->el, EL_REFRESH);
 }

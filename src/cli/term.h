@@ -1,8 +1,8 @@
 /* What goes to a terminal.
  *
- * Text that came from anywhere else (a peer, a model, a file) passes through term_clean before it is shown: no byte that
- * a terminal would obey survives it. Widths are in columns, as the terminal counts them. Everything here works without a
- * terminal too; then there is no colour and nothing is cut. */
+ * Text that came from anywhere else (a peer, a model, a file) passes through term_clean before it is shown: no byte
+ * that a terminal would obey survives it. Widths are in columns, as the terminal counts them. Everything here works
+ * without a terminal too; then there is no colour and nothing is cut. */
 #ifndef ROOST_CLI_TERM_H
 #define ROOST_CLI_TERM_H
 

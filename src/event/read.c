@@ -1,8 +1,9 @@
 /* Reading the journal, beside a daemon that writes and rotates it.
  *
- * Between listing the directory and opening current.jsonl the latter may have got its final name. So the reader makes a
- * round over all files, remembering the last number it gave out, and makes another when a rotated file has come up
- * meanwhile; what it gave out already it skips by number. */
+ * A round opens current.jsonl, then lists the rotated files, reads these in order and the one it opened last. Whenever a
+ * rotation happens, no line is missed and none comes too early: the file that was opened follows the listed ones, or is
+ * one of them by now and its lines are known already, which their numbers tell. When a rotated file has come up since the
+ * list was made, there may be more, and another round is made. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -49,20 +50,31 @@ static enum err take_lines(struct reader *r, struct buf *b)
 	return e;
 }
 
-static enum err read_file(struct reader *r, int dirfd, const char *name, struct errinfo *info)
+static enum err file_error(const char *name, struct errinfo *info)
+{
+	return err_set(info, ERR_IO, "the journal's %s cannot be read: %s", name, strerror(errno));
+}
+
+/* A file that is not there is an empty one: -1 and OK. */
+static enum err open_file(int dirfd, const char *name, int *out_fd, struct errinfo *info)
+{
+	*out_fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return *out_fd >= 0 || errno == ENOENT ? OK : file_error(name, info);
+}
+
+/* Reads and closes fd. */
+static enum err read_file(struct reader *r, int fd, const char *name, struct errinfo *info)
 {
 	char piece[65536];
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	enum err e = OK;
 	ssize_t n = 0;
-	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 && errno == ENOENT) return OK; /* removed since it was listed */
-	if (fd < 0) return err_set(info, ERR_IO, "the journal's %s cannot be opened: %s", name, strerror(errno));
+	if (fd < 0) return OK;
 	while (e == OK && (n = read(fd, piece, sizeof piece)) > 0) {
 		buf_add(&b, piece, (size_t)n);
 		e = take_lines(r, &b);
 	}
-	if (e == OK && n < 0) e = err_set(info, ERR_IO, "the journal's %s cannot be read: %s", name, strerror(errno));
+	if (e == OK && n < 0) e = file_error(name, info);
 	buf_release(&b);
 	close(fd);
 	return e;
@@ -74,16 +86,22 @@ static enum err list_files(int dirfd, struct journal_files *out, struct errinfo 
 	return err_set(info, ERR_IO, "the journal cannot be listed: %s", strerror(errno));
 }
 
-static enum err read_round(struct reader *r, int dirfd, const struct journal_files *files, struct errinfo *info)
+/* Leaves the list in *files. */
+static enum err read_round(struct reader *r, int dirfd, struct journal_files *files, struct errinfo *info)
 {
-	enum err e = OK;
+	int current, fd;
+	enum err e = open_file(dirfd, JOURNAL_CURRENT, &current, info);
+	if (e == OK) e = list_files(dirfd, files, info);
 	for (size_t i = 0; i < files->n && e == OK; i++) {
 		char name[JOURNAL_NAME_MAX];
 		if (i + 1 < files->n && files->first[i + 1] <= r->last_n + 1) continue; /* all of it is known */
 		journal_file_name(files->first[i], name);
-		e = read_file(r, dirfd, name, info);
+		e = open_file(dirfd, name, &fd, info);
+		if (e == OK) e = read_file(r, fd, name, info);
 	}
-	return e == OK ? read_file(r, dirfd, JOURNAL_CURRENT, info) : e;
+	if (e == OK) return read_file(r, current, JOURNAL_CURRENT, info);
+	if (current >= 0) close(current);
+	return e;
 }
 
 static int64_t newest(const struct journal_files *f) { return f->n > 0 ? f->first[f->n - 1] : 0; }
@@ -97,17 +115,17 @@ enum err journal_read(const char *dir, int64_t after_n, int64_t since_ms,
 	if (since_ms > 0) time_format(since_ms, r.since);
 	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0) return err_set(info, ERR_NOT_FOUND, "there is no journal in %.150s", dir);
-	enum err e = list_files(dirfd, &files, info);
-	for (bool again = e == OK; again;) {
-		int64_t known = newest(&files);
+	enum err e = OK;
+	for (bool again = true; again;) {
+		r.bad = 0; /* another round may meet the same damage */
 		e = read_round(&r, dirfd, &files, info);
+		int64_t known = newest(&files);
 		journal_files_release(&files);
 		if (e == OK) e = list_files(dirfd, &files, info);
 		again = e == OK && newest(&files) != known;
-		if (again) r.bad = 0; /* the next round may meet the same damage */
+		journal_files_release(&files);
 	}
 	if (out_bad != NULL) *out_bad = r.bad;
-	journal_files_release(&files);
 	close(dirfd);
 	return e;
 }

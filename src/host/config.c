@@ -28,7 +28,7 @@ static const struct config_row {
 	const char *what;
 } rows[] = {
 #define X(field, key, kind, what) {key, kind, offsetof(struct config, field), what},
-    CONFIG_MAP(X)
+	CONFIG_MAP(X)
 #undef X
 };
 enum { ROWS = ARRAY_LEN(rows) };
@@ -39,16 +39,17 @@ static const struct {
 	const char *key, *what;
 	bool is_list;
 } provider_keys[P_KEYS] = {
-    [P_NAME] = {"name", "first half of its models' ids, as in NAME:MODEL", false},
-    [P_DIALECT] = {"dialect", "openai, local or silent", false},
-    [P_URL] = {"baseUrl", "where its API is, as http://127.0.0.1:1234/v1", false},
-    [P_KEY_FILE] = {"keyFile", "file of mode 0600 that holds the API key; none by default", false},
-    [P_MODELS] = {"models", "models it serves, without its name; none: any model is passed on", true},
-    [P_CONCURRENCY] = {"concurrency", "calls at once; 0: limits.runningPerProvider", false},
-    [P_PRIVATE] = {"allowPrivate", "whether baseUrl may be on loopback or a private network", false},
+	[P_NAME] = {"name", "first half of its models' ids, as in NAME:MODEL", false},
+	[P_DIALECT] = {"dialect", "openai, local or silent", false},
+	[P_URL] = {"baseUrl", "where its API is, as http://127.0.0.1:1234/v1", false},
+	[P_KEY_FILE] = {"keyFile", "file of mode 0600 that holds the API key; none by default", false},
+	[P_MODELS] = {"models", "models it serves, without its name; none: any model is passed on", true},
+	[P_CONCURRENCY] = {"concurrency", "calls at once; 0: limits.runningPerProvider", false},
+	[P_PRIVATE] = {"allowPrivate", "whether baseUrl may be on loopback or a private network", false},
 };
 static const char *const dialects[] = {"openai", "local", "silent"};
-static const char *const levels[] = {[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+static const char *const levels[] = {
+	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
 
 /* ---- what libcyaml fills ---------------------------------------------------------------------------------------- */
 
@@ -84,24 +85,24 @@ struct schema {
 static cyaml_schema_field_t text_field(const char *key, size_t offset)
 {
 	return (cyaml_schema_field_t){
-	    .key = key,
-	    .data_offset = (uint32_t)offset,
-	    .value = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, char *, 0, CYAML_UNLIMITED)},
+		.key = key,
+		.data_offset = (uint32_t)offset,
+		.value = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, char *, 0, CYAML_UNLIMITED)},
 	};
 }
 
-static cyaml_schema_field_t list_field(const char *key, size_t offset, size_t count_offset, const cyaml_schema_value_t *entry,
-	size_t entry_size)
+static cyaml_schema_field_t list_field(const char *key, size_t offset, size_t count_offset,
+				       const cyaml_schema_value_t *entry, size_t entry_size)
 {
 	return (cyaml_schema_field_t){
-	    .key = key,
-	    .data_offset = (uint32_t)offset,
-	    .count_offset = (uint32_t)count_offset,
-	    .count_size = sizeof(uint32_t),
-	    .value = {.type = CYAML_SEQUENCE,
-		    .flags = (enum cyaml_flag)(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL),
-		    .data_size = (uint32_t)entry_size,
-		    .sequence = {.entry = entry, .min = 0, .max = CYAML_UNLIMITED}},
+		.key = key,
+		.data_offset = (uint32_t)offset,
+		.count_offset = (uint32_t)count_offset,
+		.count_size = sizeof(uint32_t),
+		.value = {.type = CYAML_SEQUENCE,
+			  .flags = (enum cyaml_flag)(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL),
+			  .data_size = (uint32_t)entry_size,
+			  .sequence = {.entry = entry, .min = 0, .max = CYAML_UNLIMITED}},
 	};
 }
 
@@ -109,7 +110,7 @@ static cyaml_schema_field_t value_field(struct schema *s, const char *key, bool 
 {
 	if (!is_list) return text_field(key, offset + offsetof(struct raw_value, text));
 	return list_field(key, offset + offsetof(struct raw_value, list), offset + offsetof(struct raw_value, nlist),
-		&s->text, sizeof(char *));
+			  &s->text, sizeof(char *));
 }
 
 /* Arrays of fields end with a zero one, which is what the caller's memory holds. */
@@ -120,21 +121,21 @@ static void schema_build(struct schema *s)
 	for (size_t i = 0; i < P_KEYS; i++)
 		s->provider[i] =
 			value_field(s, provider_keys[i].key, provider_keys[i].is_list, i * sizeof(struct raw_value));
-	s->provider_value = (cyaml_schema_value_t){CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_provider, s->provider)};
-	for (size_t i = 0; i < limit_count; i++)
-		s->limits[i] = text_field(limit_rows[i].key, i * sizeof(char *));
+	s->provider_value =
+		(cyaml_schema_value_t){CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_provider, s->provider)};
+	for (size_t i = 0; i < limit_count; i++) s->limits[i] = text_field(limit_rows[i].key, i * sizeof(char *));
 	for (size_t i = 0; i < ROWS; i++)
 		s->keys[i] = value_field(s, rows[i].key, rows[i].kind == CFG_LIST,
-			offsetof(struct raw, keys) + i * sizeof(struct raw_value));
+					 offsetof(struct raw, keys) + i * sizeof(struct raw_value));
 	s->keys[ROWS] = list_field("providers", offsetof(struct raw, providers), offsetof(struct raw, nproviders),
-		&s->provider_value, sizeof(struct raw_provider));
+				   &s->provider_value, sizeof(struct raw_provider));
 	s->keys[ROWS + 1] = (cyaml_schema_field_t){
-	    .key = "limits",
-	    .data_offset = offsetof(struct raw, limits),
-	    .value = {.type = CYAML_MAPPING,
-		    .flags = CYAML_FLAG_OPTIONAL,
-		    .data_size = sizeof(((struct raw *)NULL)->limits),
-		    .mapping = {.fields = s->limits}},
+		.key = "limits",
+		.data_offset = offsetof(struct raw, limits),
+		.value = {.type = CYAML_MAPPING,
+			  .flags = CYAML_FLAG_OPTIONAL,
+			  .data_size = sizeof(((struct raw *)NULL)->limits),
+			  .mapping = {.fields = s->limits}},
 	};
 	s->top = (cyaml_schema_value_t){CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw, s->keys)};
 }
@@ -202,7 +203,11 @@ static void add_near(struct buf *b, struct str key)
 		near[at] = k;
 	}
 	for (size_t i = 0; i < n; i++)
-		buf_addf(b, "%s%s%s", i == 0 ? "; did you mean " : i + 1 == n ? " or " : ", ", near[i].parent, near[i].key);
+		buf_addf(b, "%s%s%s",
+			 i == 0       ? "; did you mean "
+			 : i + 1 == n ? " or "
+				      : ", ",
+			 near[i].parent, near[i].key);
 	if (n > 0) buf_add_char(b, '?');
 }
 
@@ -258,7 +263,8 @@ static enum err fault_error(const struct reading *r, const struct fault *f, cyam
 	struct buf near = BUF_INIT(160);
 	add_near(&near, str_c(key));
 	int line = line_of_key(r->yaml, "", key, 0);
-	enum err err = wrong(r, line != 0 ? line : f->line, "there is no key \"%.60s\"%.*s", key, STR_ARG(buf_str(&near)));
+	enum err err =
+		wrong(r, line != 0 ? line : f->line, "there is no key \"%.60s\"%.*s", key, STR_ARG(buf_str(&near)));
 	buf_release(&near);
 	return err;
 }
@@ -358,7 +364,8 @@ static enum err set_limit(const struct reading *r, size_t i, const char *text)
 	const char *key = limit_rows[i].key;
 	int line = line_of_key(r->yaml, "limits", key, 0);
 	if (!str_to_int(str_c(text), &value))
-		return wrong(r, line, "limits.%s is \"%.40s\"; it must be a whole number (of %s)", key, text, limit_rows[i].unit);
+		return wrong(r, line, "limits.%s is \"%.40s\"; it must be a whole number (of %s)", key, text,
+			     limit_rows[i].unit);
 	struct errinfo why = {0};
 	enum err e = limits_set(&r->c->limits, str_c(key), value, &why);
 	return e == OK ? OK : wrong(r, line, "%s", err_sentence(&why, e));
@@ -370,7 +377,8 @@ static bool is_provider_name(const char *s)
 	return n > 0 && n <= 40 && s[n] == '\0';
 }
 
-static enum err set_provider(const struct reading *r, const struct raw_provider *raw, size_t nth, struct provider_config *p)
+static enum err set_provider(const struct reading *r, const struct raw_provider *raw, size_t nth,
+			     struct provider_config *p)
 {
 	const char *text[P_KEYS];
 	int line = line_of_key(r->yaml, "providers", "name", nth);
@@ -380,32 +388,34 @@ static enum err set_provider(const struct reading *r, const struct raw_provider 
 			return wrong(r, line, "providers[%zu].%s holds a control character", nth, provider_keys[i].key);
 	}
 	if (!is_provider_name(text[P_NAME]))
-		return wrong(r, line, "providers[%zu].name is \"%.40s\"; it must be 1 to 40 of a-z, 0-9, - and _", nth, text[P_NAME]);
+		return wrong(r, line, "providers[%zu].name is \"%.40s\"; it must be 1 to 40 of a-z, 0-9, - and _", nth,
+			     text[P_NAME]);
 	if (strcmp(text[P_NAME], "local") == 0)
 		return wrong(r, line, "providers[%zu].name: \"local\" is the built-in provider's", nth);
 	const char *dialect = text[P_DIALECT][0] != '\0' ? text[P_DIALECT] : "openai";
 	if (index_of(dialects, ARRAY_LEN(dialects), dialect) < 0)
-		return wrong(r, line, "providers[%zu].dialect is \"%.40s\"; it must be openai, local or silent", nth, dialect);
+		return wrong(r, line, "providers[%zu].dialect is \"%.40s\"; it must be openai, local or silent", nth,
+			     dialect);
 	const char *url = text[P_URL];
 	bool is_http = strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
 	if (!is_http && strcmp(dialect, "openai") == 0)
 		return wrong(r, line, "providers[%zu].baseUrl must begin with http:// or https://", nth);
 	int64_t concurrency = 0;
 	if (text[P_CONCURRENCY][0] != '\0' &&
-		(!str_to_int(str_c(text[P_CONCURRENCY]), &concurrency) || concurrency < 0 || concurrency > 4096))
+	    (!str_to_int(str_c(text[P_CONCURRENCY]), &concurrency) || concurrency < 0 || concurrency > 4096))
 		return wrong(r, line, "providers[%zu].concurrency must be a whole number from 0 to 4096", nth);
 	bool allow_private = false;
 	if (text[P_PRIVATE][0] != '\0' && !to_flag(text[P_PRIVATE], &allow_private))
 		return wrong(r, line, "providers[%zu].allowPrivate must be true or false", nth);
 	const struct raw_value *models = &raw->keys[P_MODELS];
 	*p = (struct provider_config){
-	    .name = keep(r->c, str_c(text[P_NAME])),
-	    .dialect = keep(r->c, str_c(dialect)),
-	    .base_url = keep(r->c, str_c(url)),
-	    .key_file = is_none(text[P_KEY_FILE]) ? NULL : keep_path(r->c, r->name, text[P_KEY_FILE]),
-	    .models = models->nlist > 0 ? keep_list(r->c, models->list, models->nlist) : NULL,
-	    .concurrency = concurrency,
-	    .allow_private = allow_private,
+		.name = keep(r->c, str_c(text[P_NAME])),
+		.dialect = keep(r->c, str_c(dialect)),
+		.base_url = keep(r->c, str_c(url)),
+		.key_file = is_none(text[P_KEY_FILE]) ? NULL : keep_path(r->c, r->name, text[P_KEY_FILE]),
+		.models = models->nlist > 0 ? keep_list(r->c, models->list, models->nlist) : NULL,
+		.concurrency = concurrency,
+		.allow_private = allow_private,
 	};
 	return OK;
 }
@@ -419,7 +429,7 @@ static enum err set_providers(const struct reading *r, const struct raw *raw)
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(p[i].name, p[j].name) == 0)
 				return wrong(r, line_of_key(r->yaml, "providers", "name", i),
-					"two providers are named \"%s\"", p[i].name);
+					     "two providers are named \"%s\"", p[i].name);
 	}
 	r->c->providers = p;
 	r->c->nproviders = raw->nproviders;
@@ -458,14 +468,14 @@ void config_init(struct config *c)
 {
 	static const char *const nothing[] = {NULL}, *const here[] = {"127.0.0.1:8787", NULL};
 	*c = (struct config){
-	    .listen = here,
-	    .tls_cert = "",
-	    .tls_key = "",
-	    .hosts = nothing,
-	    .origins = nothing,
-	    .journal = true,
-	    .default_model = "local:test",
-	    .log_level = LOG_INFO,
+		.listen = here,
+		.tls_cert = "",
+		.tls_key = "",
+		.hosts = nothing,
+		.origins = nothing,
+		.journal = true,
+		.default_model = "local:test",
+		.log_level = LOG_INFO,
 	};
 	c->data_dir = xdg_dir(c, "XDG_DATA_HOME", ".local/share");
 	limits_default(&c->limits);
@@ -492,11 +502,11 @@ enum err config_parse(struct config *c, struct str yaml, const char *name, struc
 	struct reading r = {.c = &next, .yaml = yaml, .name = name, .info = info};
 	struct fault fault = {.line = 0};
 	cyaml_config_t yaml_config = {
-	    .log_fn = fault_log,
-	    .log_ctx = &fault,
-	    .mem_fn = cyaml_mem,
-	    .log_level = CYAML_LOG_ERROR,
-	    .flags = CYAML_CFG_NO_ALIAS,
+		.log_fn = fault_log,
+		.log_ctx = &fault,
+		.mem_fn = cyaml_mem,
+		.log_level = CYAML_LOG_ERROR,
+		.flags = CYAML_CFG_NO_ALIAS,
 	};
 	struct schema schema;
 	struct raw *raw = NULL;
@@ -504,7 +514,8 @@ enum err config_parse(struct config *c, struct str yaml, const char *name, struc
 
 	schema_build(&schema);
 	if (memchr(yaml.p, '\0', yaml.n) != NULL) return wrong(&r, 0, "the file holds a NUL byte");
-	cyaml_err_t ce = cyaml_load_data((const uint8_t *)yaml.p, yaml.n, &yaml_config, &schema.top, (cyaml_data_t **)&raw, NULL);
+	cyaml_err_t ce = cyaml_load_data((const uint8_t *)yaml.p, yaml.n, &yaml_config, &schema.top,
+					 (cyaml_data_t **)&raw, NULL);
 	if (ce != CYAML_OK) e = fault_error(&r, &fault, ce);
 	else if (raw != NULL) e = set_all(&r, raw);
 	if (e == OK) *c = next;
@@ -518,8 +529,7 @@ enum err config_load(struct config *c, const char *path, struct errinfo *info)
 	enum err e = OK;
 	struct buf text = BUF_INIT(FILE_BYTES_MAX);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return err_set(info, ERR_NOT_FOUND, "there is no configuration file %s", path);
+	if (fd < 0 && errno == ENOENT) return err_set(info, ERR_NOT_FOUND, "there is no configuration file %s", path);
 	if (fd < 0) return err_set(info, ERR_CONFIG, "%s: %s", path, strerror(errno));
 	for (;;) {
 		char piece[8192];
@@ -576,24 +586,27 @@ enum err config_check(const struct config *c, struct errinfo *info)
 {
 	bool tls = c->tls_cert[0] != '\0';
 	if (tls != (c->tls_key[0] != '\0'))
-		return err_set(info, ERR_CONFIG, "tlsCert and tlsKey belong together; %s is missing", tls ? "tlsKey" : "tlsCert");
+		return err_set(info, ERR_CONFIG, "tlsCert and tlsKey belong together; %s is missing",
+			       tls ? "tlsKey" : "tlsCert");
 	if (c->listen[0] == NULL) return err_set(info, ERR_CONFIG, "listen is empty; it needs at least one ADDR:PORT");
 	for (size_t i = 0; c->listen[i] != NULL; i++) {
 		struct str addr;
 		int port;
 		if (!config_split_address(str_c(c->listen[i]), &addr, &port))
-			return err_set(info, ERR_CONFIG, "listen: \"%.80s\" is not ADDR:PORT (127.0.0.1:8787, [::1]:8787)",
-				c->listen[i]);
-		if (!config_is_loopback(addr) && !tls && !c->trust_proxy)
 			return err_set(info, ERR_CONFIG,
+				       "listen: \"%.80s\" is not ADDR:PORT (127.0.0.1:8787, [::1]:8787)", c->listen[i]);
+		if (!config_is_loopback(addr) && !tls && !c->trust_proxy)
+			return err_set(
+				info, ERR_CONFIG,
 				"listen: %.80s is beyond loopback, where credentials would travel in the clear; set tlsCert and "
 				"tlsKey, or trustProxy when a proxy ends TLS",
 				c->listen[i]);
 	}
 	if (c->default_model[0] == '\0') return err_set(info, ERR_CONFIG, "defaultModel is empty");
 	if (strlen(c->data_dir) + sizeof "/roost.sock" > 108)
-		return err_set(info, ERR_CONFIG, "the data directory's path is too long for a Unix socket in it (96 bytes): %.100s",
-			c->data_dir);
+		return err_set(info, ERR_CONFIG,
+			       "the data directory's path is too long for a Unix socket in it (96 bytes): %.100s",
+			       c->data_dir);
 	return OK;
 }
 
@@ -637,8 +650,10 @@ static void print_row(const struct config *c, const struct config_row *row, FILE
 
 static void print_provider(const struct provider_config *p, FILE *out)
 {
-	const char *texts[P_KEYS] = {[P_NAME] = p->name, [P_DIALECT] = p->dialect, [P_URL] = p->base_url,
-		[P_KEY_FILE] = p->key_file != NULL ? p->key_file : ""};
+	const char *texts[P_KEYS] = {[P_NAME] = p->name,
+				     [P_DIALECT] = p->dialect,
+				     [P_URL] = p->base_url,
+				     [P_KEY_FILE] = p->key_file != NULL ? p->key_file : ""};
 	for (size_t i = 0; i < P_KEYS; i++) {
 		fprintf(out, "%s%s: ", i == 0 ? "  - " : "    ", provider_keys[i].key);
 		if (i == P_MODELS) print_list(out, p->models);
@@ -655,8 +670,7 @@ void config_print(const struct config *c, FILE *out)
 		fputc('\n', out);
 	}
 	fputs("# who serves models, besides the built-in local:test and local:silent; a list of\n", out);
-	for (size_t i = 0; i < P_KEYS; i++)
-		fprintf(out, "#   %-12s %s\n", provider_keys[i].key, provider_keys[i].what);
+	for (size_t i = 0; i < P_KEYS; i++) fprintf(out, "#   %-12s %s\n", provider_keys[i].key, provider_keys[i].what);
 	fputs(c->nproviders == 0 ? "providers: []\n" : "providers:\n", out);
 	for (size_t i = 0; i < c->nproviders; i++) print_provider(&c->providers[i], out);
 	fputs("\nlimits:\n", out);
@@ -664,7 +678,7 @@ void config_print(const struct config *c, FILE *out)
 		const struct limit_row *l = &limit_rows[i];
 		int64_t value;
 		memcpy(&value, (const char *)&c->limits + l->offset, sizeof value);
-		fprintf(out, "  # %s: %s (%lld to %lld)\n  %s: %lld\n", l->unit, l->what, (long long)l->lo, (long long)l->hi, l->key,
-			(long long)value);
+		fprintf(out, "  # %s: %s (%lld to %lld)\n  %s: %lld\n", l->unit, l->what, (long long)l->lo,
+			(long long)l->hi, l->key, (long long)value);
 	}
 }

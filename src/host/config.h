@@ -20,22 +20,22 @@ enum config_kind { CFG_TEXT, CFG_PATH, CFG_LIST, CFG_FLAG, CFG_LEVEL };
 
 /*        field          key             kind       what it is */
 #define CONFIG_MAP(X)                                                                                                  \
-	X(data_dir,      "data",         CFG_PATH,  "the directory that holds everything the daemon keeps")            \
-	X(listen,        "listen",       CFG_LIST,  "addresses to listen on, ADDR:PORT each; port 0: the system chooses") \
-	X(tls_cert,      "tlsCert",      CFG_PATH,  "PEM file with the certificate chain; with tlsKey every address speaks TLS") \
-	X(tls_key,       "tlsKey",       CFG_PATH,  "PEM file with the certificate's key")                             \
-	X(hosts,         "hosts",        CFG_LIST,  "Host names to answer to, besides IP addresses and localhost")     \
-	X(origins,       "origins",      CFG_LIST,  "web origins that may use a device's cookie, besides the daemon's own") \
-	X(trust_proxy,   "trustProxy",   CFG_FLAG,  "a proxy on this machine ends TLS: believe its X-Forwarded headers") \
-	X(deflate,       "deflate",      CFG_FLAG,  "offer WebSocket compression (permessage-deflate)")                \
-	X(default_model, "defaultModel", CFG_TEXT,  "the model that answers when a request names none")                \
-	X(log_level,     "logLevel",     CFG_LEVEL, "what goes to stderr: error, warn, info or debug")                 \
-	X(journal,       "journal",      CFG_FLAG,  "keep the journal of events that `roost log` reads")
+	X(data_dir, "data", CFG_PATH, "the directory that holds everything the daemon keeps")                          \
+	X(listen, "listen", CFG_LIST, "addresses to listen on, ADDR:PORT each; port 0: the system chooses")            \
+	X(tls_cert, "tlsCert", CFG_PATH, "PEM file with the certificate chain; with tlsKey every address speaks TLS")  \
+	X(tls_key, "tlsKey", CFG_PATH, "PEM file with the certificate's key")                                          \
+	X(hosts, "hosts", CFG_LIST, "Host names to answer to, besides IP addresses and localhost")                     \
+	X(origins, "origins", CFG_LIST, "web origins that may use a device's cookie, besides the daemon's own")        \
+	X(trust_proxy, "trustProxy", CFG_FLAG, "a proxy on this machine ends TLS: believe its X-Forwarded headers")    \
+	X(deflate, "deflate", CFG_FLAG, "offer WebSocket compression (permessage-deflate)")                            \
+	X(default_model, "defaultModel", CFG_TEXT, "the model that answers when a request names none")                 \
+	X(log_level, "logLevel", CFG_LEVEL, "what goes to stderr: error, warn, info or debug")                         \
+	X(journal, "journal", CFG_FLAG, "keep the journal of events that `roost log` reads")
 
 struct config {
-	struct arena memory;          /* owns every string and array below */
-	const char *data_dir;         /* absolute */
-	const char *const *listen;    /* NULL-terminated, at least one; so are the other lists, which may be empty */
+	struct arena memory;            /* owns every string and array below */
+	const char *data_dir;           /* absolute */
+	const char *const *listen;      /* NULL-terminated, at least one; so are the other lists, which may be empty */
 	const char *tls_cert, *tls_key; /* "" none */
 	const char *const *hosts;
 	const char *const *origins;

@@ -17,7 +17,8 @@ static bool is_dark(const QRcode *qr, int x, int y)
  * black whatever the terminal's own are; without, the terminal is taken to be dark, as most are. */
 void qr_print(FILE *out, const char *text)
 {
-	static const char *const blocks[2][2] = {{" ", "\xe2\x96\x84"}, {"\xe2\x96\x80", "\xe2\x96\x88"}}; /* [top][bottom] */
+	static const char *const blocks[2][2] = {{" ", "\xe2\x96\x84"},
+						 {"\xe2\x96\x80", "\xe2\x96\x88"}}; /* [top][bottom] */
 	const char *no_colour = getenv("NO_COLOR");
 	bool colour = no_colour == NULL || no_colour[0] == '\0';
 	if (isatty(fileno(out)) != 1) return;

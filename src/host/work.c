@@ -22,6 +22,7 @@ struct work {
 	int64_t trimmed; /* chunks below this id are gone */
 	bool stopping;
 	bool freeze_nudge, freeze_sweep, freeze_worker, freeze_stream;
+	struct store_op *frozen_op; /* the one whose answer was lost; the relay still waits for it */
 	void (*ready)(void *ctx, enum err e);
 	void *ready_ctx;
 };
@@ -89,7 +90,7 @@ static void *call_start(void *ctx, struct job *j, const struct talk_message *mes
 	*r = (struct running){.work = w, .job = j, .frozen = w->freeze_worker};
 	w->freeze_worker = false;
 	struct call_spec spec = {.model = q->model, .messages = list, .nmessages = n, .params = json_root(params),
-				 .seed = hash64(job_request_id(j), 0)};
+				 .seed = hash64(job_request_id(j), 0), .attempt = q->attempt};
 	r->call = provider_call_start(w->o.providers, &spec, &hooks, r);
 	json_free(params);
 	free(list);
@@ -193,7 +194,7 @@ static void op_done(struct store_op *op)
 	}
 	if (op->run == cmd_chunks_run && w->freeze_stream) {
 		w->freeze_stream = false;
-		relay_drop_op(op);
+		w->frozen_op = op;
 		return;
 	}
 	relay_committed(w->relay, op, work_now(w));
@@ -429,5 +430,6 @@ void work_free(struct work *w)
 	uv_handle_t *handles[] = {(uv_handle_t *)&w->due, (uv_handle_t *)&w->sweep, (uv_handle_t *)&w->watch,
 				  (uv_handle_t *)&w->compact, (uv_handle_t *)&w->pump};
 	w->nhandles = ARRAY_LEN(handles);
+	if (w->frozen_op != NULL) relay_drop_op(w->frozen_op);
 	for (size_t i = 0; i < ARRAY_LEN(handles); i++) uv_close(handles[i], on_closed);
 }

@@ -13,26 +13,26 @@ struct range {
 /* IANA's registries of special-purpose addresses, as far as they are not simply public. */
 /* clang-format off */
 static const struct range ranges4[] = {
-    {{0}, 8, ADDR_PRIVATE},             /* this host: 0.0.0.0 connects to loopback */
-    {{10}, 8, ADDR_PRIVATE},            /* RFC 1918 */
-    {{100, 64}, 10, ADDR_PRIVATE},      /* RFC 6598 */
-    {{127}, 8, ADDR_PRIVATE},           /* loopback */
-    {{169, 254}, 16, ADDR_FORBIDDEN},   /* RFC 3927, link-local */
-    {{172, 16}, 12, ADDR_PRIVATE},      /* RFC 1918 */
-    {{192, 0, 0}, 24, ADDR_FORBIDDEN},  /* RFC 6890, protocol assignments */
-    {{192, 168}, 16, ADDR_PRIVATE},     /* RFC 1918 */
-    {{198, 18}, 15, ADDR_PRIVATE},      /* RFC 2544, benchmarks */
-    {{224}, 4, ADDR_FORBIDDEN},         /* multicast */
-    {{240}, 4, ADDR_FORBIDDEN},         /* reserved, broadcast */
+	{{0}, 8, ADDR_PRIVATE},             /* this host: 0.0.0.0 connects to loopback */
+	{{10}, 8, ADDR_PRIVATE},            /* RFC 1918 */
+	{{100, 64}, 10, ADDR_PRIVATE},      /* RFC 6598 */
+	{{127}, 8, ADDR_PRIVATE},           /* loopback */
+	{{169, 254}, 16, ADDR_FORBIDDEN},   /* RFC 3927, link-local */
+	{{172, 16}, 12, ADDR_PRIVATE},      /* RFC 1918 */
+	{{192, 0, 0}, 24, ADDR_FORBIDDEN},  /* RFC 6890, protocol assignments */
+	{{192, 168}, 16, ADDR_PRIVATE},     /* RFC 1918 */
+	{{198, 18}, 15, ADDR_PRIVATE},      /* RFC 2544, benchmarks */
+	{{224}, 4, ADDR_FORBIDDEN},         /* multicast */
+	{{240}, 4, ADDR_FORBIDDEN},         /* reserved, broadcast */
 };
 static const struct range ranges6[] = {
-    {{[15] = 1}, 128, ADDR_PRIVATE},                                      /* ::1 */
-    {{0}, 128, ADDR_PRIVATE},                                             /* :: */
-    {{0xfc}, 7, ADDR_PRIVATE},                                            /* RFC 4193 */
-    {{0xfe, 0x80}, 10, ADDR_FORBIDDEN},                                   /* link-local */
-    {{0xfe, 0xc0}, 10, ADDR_PRIVATE},                                     /* the old site-local */
-    {{0xff}, 8, ADDR_FORBIDDEN},                                          /* multicast */
-    {{0xfd, 0, 0x0e, 0xc2}, 32, ADDR_FORBIDDEN},                          /* a cloud's metadata, inside RFC 4193 */
+	{{[15] = 1}, 128, ADDR_PRIVATE},                                      /* ::1 */
+	{{0}, 128, ADDR_PRIVATE},                                             /* :: */
+	{{0xfc}, 7, ADDR_PRIVATE},                                            /* RFC 4193 */
+	{{0xfe, 0x80}, 10, ADDR_FORBIDDEN},                                   /* link-local */
+	{{0xfe, 0xc0}, 10, ADDR_PRIVATE},                                     /* the old site-local */
+	{{0xff}, 8, ADDR_FORBIDDEN},                                          /* multicast */
+	{{0xfd, 0, 0x0e, 0xc2}, 32, ADDR_FORBIDDEN},                          /* a cloud's metadata, inside RFC 4193 */
 };
 /* clang-format on */
 

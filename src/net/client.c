@@ -4,14 +4,14 @@
  * then (on_timeout → uv_timer), and tell me what happened (drive → curl_multi_socket_action). Two rules make it safe
  * and quick:
  *
- * 1. libcurl's callbacks only collect. Inside curl_multi_socket_action no function that belongs to somebody else
- *    is called, because whoever is called may cancel, and a handle cannot be removed from inside its own callback. So
- *    head lines and body bytes go into the call's buffers, the call onto the `ready` list, and `deliver` hands all of it
- *    out after libcurl has returned. That costs a copy of each piece and buys that cancelling always closes the socket
+ * 1. libcurl's callbacks only collect. Inside curl_multi_socket_action no function that belongs to somebody else is
+ *    called, because whoever is called may cancel, and a handle cannot be removed from inside its own callback. So head
+ *    lines and body bytes go into the call's buffers, the call onto the `ready` list, and `deliver` hands all of it out
+ *    after libcurl has returned. That costs a copy of each piece and buys that cancelling always closes the socket
  *    before it returns.
  *
- * 2. No needless turns of the loop. A timeout of 0 ("call me at once") is answered in the same drive; a call is driven as
- *    soon as it is added, so that on a kept connection the request leaves before http_call_start returns. What that
+ * 2. No needless turns of the loop. A timeout of 0 ("call me at once") is answered in the same drive; a call is driven
+ *    as soon as it is added, so that on a kept connection the request leaves before http_call_start returns. What that
  *    first drive brings is delivered from `later`, an idle handle that runs in the next turn.
  *
  * Sending twice. When a kept connection was closed by the server in the moment we used it, libcurl opens another and

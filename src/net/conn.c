@@ -462,8 +462,7 @@ static int64_t write_some(struct conn *c, const struct iovec *iov, size_t niov, 
 {
 	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = niov};
 	ssize_t n;
-	do
-		n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+	do n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
 		conn_abort(c);

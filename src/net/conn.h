@@ -85,7 +85,7 @@ void conn_finish(struct conn *c);
 /* Stops input. `watch`: the protocol still wants `eof`. */
 void conn_pause(struct conn *c, bool watch);
 void conn_resume(struct conn *c);
-void conn_later(struct conn *c); /* calls proto->later before the loop sleeps */
+void conn_later(struct conn *c);                   /* calls proto->later before the loop sleeps */
 void conn_deadline(struct conn *c, int64_t at_ms); /* uv_now time; 0 none */
 static inline int64_t conn_now(const struct conn *c) { return (int64_t)uv_now(c->io->loop); }
 
@@ -93,10 +93,10 @@ static inline int64_t conn_now(const struct conn *c) { return (int64_t)uv_now(c-
 void conn_send(struct conn *c, struct str bytes); /* copies */
 /* The same without a copy: n bytes to be filled in by the caller before it returns to the loop. */
 char *conn_send_space(struct conn *c, size_t n);
-void conn_send_static(struct conn *c, struct str bytes); /* bytes that live for ever */
-void conn_send_frame(struct conn *c, struct frame *f);   /* takes a reference of its own */
+void conn_send_static(struct conn *c, struct str bytes);                  /* bytes that live for ever */
+void conn_send_frame(struct conn *c, struct frame *f);                    /* takes a reference of its own */
 void conn_send_file(struct conn *c, int fd, int64_t offset, int64_t len); /* takes the fd */
-void conn_flush(struct conn *c);                         /* tries now */
+void conn_flush(struct conn *c);                                          /* tries now */
 /* Bytes the socket would not take. What waits for the end of the turn does not count: it was not tried yet. */
 static inline size_t conn_queued(const struct conn *c) { return c->is_blocked ? c->out_bytes : 0; }
 

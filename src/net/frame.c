@@ -10,7 +10,8 @@ struct frame *frame_make(unsigned first_byte, struct str payload)
 	struct frame *f = xmalloc(sizeof *f + WS_HEAD_MAX + payload.n);
 	size_t head_n = ws_head((unsigned char *)f->bytes, first_byte, payload.n, NULL);
 	if (payload.n > 0) memcpy(f->bytes + head_n, payload.p, payload.n);
-	*f = (struct frame){.refs = 1, .part[0] = {f->bytes, head_n + payload.n}, .payload = {f->bytes + head_n, payload.n}};
+	*f = (struct frame){
+		.refs = 1, .part[0] = {f->bytes, head_n + payload.n}, .payload = {f->bytes + head_n, payload.n}};
 	return f;
 }
 

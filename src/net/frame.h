@@ -8,11 +8,11 @@
 
 struct frame {
 	int refs;
-	bool is_tried;         /* deflating was tried; `packed` has the result when it was smaller */
-	struct frame *packed;  /* the same message compressed */
-	struct str part[2];    /* what goes on the wire; the second may be empty */
-	struct str payload;    /* the message itself, in part */
-	char *owned;           /* a buffer taken over, or NULL */
+	bool is_tried;        /* deflating was tried; `packed` has the result when it was smaller */
+	struct frame *packed; /* the same message compressed */
+	struct str part[2];   /* what goes on the wire; the second may be empty */
+	struct str payload;   /* the message itself, in part */
+	char *owned;          /* a buffer taken over, or NULL */
 	char bytes[];
 };
 

@@ -36,7 +36,8 @@ struct http_options {
 	uv_loop_t *loop;
 	const struct limits *limits;
 	struct http_hooks hooks;
-	const char *const *hosts;   /* allowed Host names besides IP literals and localhost, NULL-terminated; may be NULL */
+	const char *const
+		*hosts; /* allowed Host names besides IP literals and localhost, NULL-terminated; may be NULL */
 	const char *const *origins; /* allowed Origins besides those of the server itself (its hosts and port) */
 	bool deflate;               /* offer permessage-deflate, no context takeover */
 	bool trust_proxy;           /* a declared proxy in front: believe X-Forwarded-Proto/-For from loopback */
@@ -67,14 +68,15 @@ struct str http_cookie(const struct http_req *r, const char *name);
 struct str http_body(const struct http_req *r);
 struct str http_peer(const struct http_req *r); /* address without port; "local" for the Unix socket */
 bool http_is_local(const struct http_req *r);
-bool http_is_secure(const struct http_req *r); /* TLS, ours or the declared proxy's */
-bool http_is_loopback(const struct http_req *r); /* the peer's address is loopback or the Unix socket */
+bool http_is_secure(const struct http_req *r);      /* TLS, ours or the declared proxy's */
+bool http_is_loopback(const struct http_req *r);    /* the peer's address is loopback or the Unix socket */
 void http_set_data(struct http_req *r, void *data); /* the handler's own pointer */
 void *http_data(const struct http_req *r);
 
 /* The body. */
 void http_collect(struct http_req *r, int64_t max_bytes);
-/* Streams the body instead: data for each piece, then request. http_pause stops reading the socket, http_resume goes on. */
+/* Streams the body instead: data for each piece, then request. http_pause stops reading the socket (at most 64 KiB that
+ * were read already still come), http_resume goes on; `request` comes after the resume. */
 void http_sink(struct http_req *r, int64_t max_bytes, void (*data)(void *ctx, struct http_req *r, struct str piece));
 void http_pause(struct http_req *r);
 void http_resume(struct http_req *r);
@@ -115,7 +117,7 @@ struct ws *ws_accept(struct http_req *r, const char *subprotocol, const struct w
 /* Sends at once when the socket takes it, queues otherwise. False when the queue passed `hard` bytes: nothing was queued. */
 bool ws_send(struct ws *w, struct frame *f, size_t hard);
 size_t ws_queued(const struct ws *w);
-void ws_pause(struct ws *w, bool paused); /* back-pressure: stop reading this socket */
+void ws_pause(struct ws *w, bool paused);                  /* back-pressure: stop reading this socket */
 void ws_close(struct ws *w, int code, const char *reason); /* closed follows, later */
 struct str ws_peer(const struct ws *w);
 /* The echo route of the conformance runner: answers each message, text or binary, with itself. */

@@ -89,7 +89,8 @@ struct head {
 static bool has_line(const char *headers, struct str name)
 {
 	while (headers != NULL && *headers != '\0') {
-		if (strlen(headers) > name.n && headers[name.n] == ':' && str_eq_nocase(str_n(headers, name.n), name)) return true;
+		if (strlen(headers) > name.n && headers[name.n] == ':' && str_eq_nocase(str_n(headers, name.n), name))
+			return true;
 		headers = strchr(headers, '\n');
 		if (headers != NULL) headers++;
 	}
@@ -103,8 +104,9 @@ static void put_security(struct buf *b, const struct head *h)
 	if (!has_line(h->headers, STR("cache-control"))) buf_add_str(b, STR("Cache-Control: no-store\r\n"));
 	if (h->type == NULL || strncmp(h->type, "text/html", 9) != 0) return;
 	if (!has_line(h->headers, STR("content-security-policy")))
-		buf_add_str(b, STR("Content-Security-Policy: default-src 'self'; img-src 'self' data:; connect-src 'self'; "
-				   "object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'\r\n"));
+		buf_add_str(
+			b, STR("Content-Security-Policy: default-src 'self'; img-src 'self' data:; connect-src 'self'; "
+			       "object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'\r\n"));
 }
 
 static bool has_no_body(int status) { return status == 204 || status == 304; }
@@ -140,8 +142,13 @@ static void send_head(struct http_req *r, const struct head *h)
 
 static bool is_text(const char *type)
 {
-	static const char *const kinds[] = {"text/", "application/json", "application/javascript", "application/manifest+json",
-					    "application/openmetrics-text", "application/x-ndjson", "image/svg+xml"};
+	static const char *const kinds[] = {"text/",
+					    "application/json",
+					    "application/javascript",
+					    "application/manifest+json",
+					    "application/openmetrics-text",
+					    "application/x-ndjson",
+					    "image/svg+xml"};
 	for (size_t i = 0; type != NULL && i < ARRAY_LEN(kinds); i++)
 		if (strncmp(type, kinds[i], strlen(kinds[i])) == 0) return true;
 	return false;
@@ -248,7 +255,10 @@ void http_answer_raw(struct http_server *s, enum err e, struct buf *out)
 {
 	struct buf body = BUF_INIT(4096);
 	put_error(&body, e, NULL);
-	struct head h = {.status = err_http(e), .type = "application/json", .len = (int64_t)body.n, .headers = "Retry-After: 1\r\n"};
+	struct head h = {.status = err_http(e),
+			 .type = "application/json",
+			 .len = (int64_t)body.n,
+			 .headers = "Retry-After: 1\r\n"};
 	put_head(out, s, &h, true);
 	buf_add_str(out, STR("\r\n"));
 	buf_add_str(out, buf_str(&body));

@@ -110,7 +110,8 @@ static const char *decode(struct str s, bool is_query, char *out, size_t *out_n)
 		char c = s.p[i];
 		if (c == '#') return "a fragment in the target";
 		if (c == '%') {
-			if (s.n - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0) return "a bad percent-encoding in the target";
+			if (s.n - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0)
+				return "a bad percent-encoding in the target";
 			c = (char)(hex(s.p[i + 1]) * 16 + hex(s.p[i + 2]));
 			i += 2;
 			if (c == '/' && !is_query) return "an encoded slash in the path";
@@ -158,7 +159,8 @@ enum err target_parse(struct str target, struct str host, struct arena *a, struc
 	size_t n = mark != NULL ? (size_t)(mark - target.p) : target.n;
 	char *out = arena_alloc(a, target.n);
 	*query = mark != NULL ? str_n(mark + 1, target.n - n - 1) : STR_NONE;
-	if ((why = decode(*query, true, out, &path->n)) != NULL || (why = decode(str_n(target.p, n), false, out, &path->n)) != NULL)
+	if ((why = decode(*query, true, out, &path->n)) != NULL ||
+	    (why = decode(str_n(target.p, n), false, out, &path->n)) != NULL)
 		return err_set(info, ERR_BAD_REQUEST, "%s", why);
 	path->p = out;
 	if (has_dotdot(*path)) return err_set(info, ERR_BAD_REQUEST, "\"..\" in the path");
@@ -172,7 +174,8 @@ struct str query_get(struct str query, struct str name, struct arena *a)
 		struct str value = part;
 		char *out = arena_alloc(a, part.n + 1);
 		size_t n;
-		if (!cut(&value, '=', &key) || decode(key, true, out, &n) != NULL || !str_eq(str_n(out, n), name)) continue;
+		if (!cut(&value, '=', &key) || decode(key, true, out, &n) != NULL || !str_eq(str_n(out, n), name))
+			continue;
 		return decode(value, true, out, &n) == NULL ? str_n(out, n) : STR_NONE;
 	}
 	return STR_NONE;

@@ -119,7 +119,7 @@ static void refuse_curtly(struct http_server *s, int fd, bool is_tls)
 	if (!is_tls) {
 		http_answer_raw(s, ERR_OVERLOADED, &b);
 		if (send(fd, b.p, b.n, MSG_NOSIGNAL | MSG_DONTWAIT) > 0 && shutdown(fd, SHUT_WR) == 0)
-			for (int i = 0; i < 8 && recv(fd, sink, sizeof sink, MSG_DONTWAIT) > 0;) i++;
+			for (int i = 0; i < 8 && recv(fd, sink, sizeof sink, MSG_DONTWAIT) > 0; i++) continue;
 		buf_release(&b);
 	}
 	close(fd);
@@ -296,7 +296,8 @@ enum err http_listen(struct http_server *s, const char *addr_port, const char *c
 	int fd = -1, on = 1;
 	enum err e = OK;
 	if (!parse_address(addr_port, &sa, &n))
-		return err_set(info, ERR_CONFIG, "cannot listen on \"%s\"; write 127.0.0.1:8787 or [::1]:8787", addr_port);
+		return err_set(info, ERR_CONFIG, "cannot listen on \"%s\"; write 127.0.0.1:8787 or [::1]:8787",
+			       addr_port);
 	if (cert != NULL) e = tls_context_server(cert, key, &tls, info);
 	if (e != OK) return e;
 	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -322,7 +323,8 @@ enum err http_listen_unix(struct http_server *s, const char *path, struct errinf
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	struct stat st;
 	if (!str_copy(str_c(path), sa.sun_path, sizeof sa.sun_path))
-		return err_set(info, ERR_CONFIG, "%s: a socket's path holds at most %zu bytes", path, sizeof sa.sun_path - 1);
+		return err_set(info, ERR_CONFIG, "%s: a socket's path holds at most %zu bytes", path,
+			       sizeof sa.sun_path - 1);
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) unlink(path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	mode_t mask = umask(0177); /* never open to others, not even for a moment */

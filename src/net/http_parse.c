@@ -55,7 +55,8 @@ static int on_value(llhttp_t *ll, const char *s, size_t n)
 static int on_head(llhttp_t *ll)
 {
 	self(ll)->is_head = true;
-	ll->upgrade = 0; /* whether this becomes a WebSocket is decided later; until then it is a request like any other */
+	ll->upgrade =
+		0; /* whether this becomes a WebSocket is decided later; until then it is a request like any other */
 	return HPE_PAUSED;
 }
 
@@ -113,7 +114,8 @@ static enum err check_head(const struct http_parse *p, struct errinfo *info)
 		return err_set(info, ERR_BAD_REQUEST, "only HTTP/1.1 and HTTP/1.0 are spoken here");
 	if (coding.p != NULL && (has_length || p->ll.http_minor == 0))
 		return err_set(info, ERR_BAD_REQUEST, "Transfer-Encoding does not go with Content-Length or HTTP/1.0");
-	if (coding.p != NULL && (http_parse_count(p, STR("transfer-encoding")) > 1 || !str_eq_nocase(coding, STR("chunked"))))
+	if (coding.p != NULL &&
+	    (http_parse_count(p, STR("transfer-encoding")) > 1 || !str_eq_nocase(coding, STR("chunked"))))
 		return err_set(info, ERR_BAD_REQUEST, "the only Transfer-Encoding taken is chunked");
 	if (http_parse_count(p, STR("host")) > 1) return err_set(info, ERR_BAD_REQUEST, "more than one Host");
 	if (http_parse_count(p, STR("content-length")) > 1)
@@ -155,7 +157,8 @@ enum http_parse_event http_parse(struct http_parse *p, const char *data, size_t 
 		*used = room;
 	} else {
 		const char *why = llhttp_get_error_reason(&p->ll);
-		(void)!err_set(info, ERR_BAD_REQUEST, "the request is malformed: %s", why != NULL ? why : "cannot be parsed");
+		(void)!err_set(info, ERR_BAD_REQUEST, "the request is malformed: %s",
+			       why != NULL ? why : "cannot be parsed");
 		return HTTP_PARSE_BAD;
 	}
 	if (was_head) p->body_raw_n += (int64_t)*used;

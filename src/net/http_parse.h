@@ -16,8 +16,8 @@ struct http_field {
 
 struct http_parse {
 	llhttp_t ll;
-	struct buf text;            /* target, then names and values */
-	struct http_field *fields;  /* the head's */
+	struct buf text;           /* target, then names and values */
+	struct http_field *fields; /* the head's */
 	uint32_t nfields, fields_cap;
 	uint32_t target_n;          /* bytes of the target, at the start of text */
 	size_t head_max, head_n;    /* limit and bytes of the head so far */
@@ -38,7 +38,8 @@ void http_parse_release(struct http_parse *p);
 enum http_parse_event http_parse(struct http_parse *p, const char *data, size_t n, size_t *used, struct errinfo *info);
 
 struct str http_parse_target(const struct http_parse *p);
-struct str http_parse_field(const struct http_parse *p, struct str lower_name); /* the first of that name, or STR_NONE */
+struct str http_parse_field(const struct http_parse *p,
+			    struct str lower_name); /* the first of that name, or STR_NONE */
 unsigned http_parse_count(const struct http_parse *p, struct str lower_name);
 /* Whether a list header has this token ("Connection: keep-alive, Upgrade"), in any case. */
 bool http_parse_has_token(const struct http_parse *p, struct str lower_name, struct str token);

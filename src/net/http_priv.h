@@ -21,8 +21,8 @@ struct http_server {
 	struct http_hooks hooks;
 	struct http_options o;
 	struct ws_rules ws_rules;
-	struct ws_budget ws_budget;
-	struct ws_zip *zip; /* NULL unless permessage-deflate is on */
+	struct ws_budget budget; /* of unfinished messages and bodies */
+	struct ws_zip *zip;      /* NULL unless permessage-deflate is on */
 	LIST_HEAD(, http_conn) conns;
 	LIST_HEAD(, listener) listeners;
 	struct address *addresses; /* uthash */
@@ -49,8 +49,8 @@ struct http_conn {
 	};
 	char peer[PEER_TEXT];
 	bool is_local, is_tls, is_loopback, is_ws;
-	bool is_counted;  /* in stats.open */
-	bool is_resting;  /* answered a request already: the next may take idle_ms to begin */
+	bool is_counted; /* in stats.open */
+	bool is_resting; /* answered a request already: the next may take idle_ms to begin */
 };
 
 enum req_state { REQ_HEAD, REQ_BODY, REQ_HANDLED, REQ_STREAMING };
@@ -64,16 +64,17 @@ struct http_req {
 	int64_t body_max;
 	int64_t body_mark; /* body bytes at the last extension of the deadline */
 	void (*sink)(void *ctx, struct http_req *r, struct str piece);
-	void *data;        /* the handler's */
-	bool is_shown;     /* the handler knows it */
-	bool is_in_hook;   /* inside the parser or a hook: free it later */
-	bool is_ended;     /* answered as a whole; nobody may touch it any more */
-	bool is_close;     /* the connection ends with this answer */
-	bool is_continue;  /* the client waits for 100 Continue */
+	void *data;       /* the handler's */
+	bool is_shown;    /* the handler knows it */
+	bool is_in_hook;  /* inside the parser or a hook: free it later */
+	bool is_ended;    /* answered as a whole; nobody may touch it any more */
+	bool is_held;     /* the handler paused the body */
+	bool is_close;    /* the connection ends with this answer */
+	bool is_continue; /* the client waits for 100 Continue */
 	bool is_secure, is_loopback;
-	bool is_bodiless;  /* HEAD, 204, 304: the stream's pieces are not sent */
-	bool is_chunked;   /* the streamed answer's framing */
-	bool is_upgraded;  /* ws_accept took the connection over */
+	bool is_bodiless; /* HEAD, 204, 304: the stream's pieces are not sent */
+	bool is_chunked;  /* the streamed answer's framing */
+	bool is_upgraded; /* ws_accept took the connection over */
 };
 
 static inline struct http_conn *http_conn_of(struct conn *c) { return CONTAINER_OF(c, struct http_conn, conn); }

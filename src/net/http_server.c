@@ -38,9 +38,9 @@ enum err http_server_new(const struct http_options *o, struct http_server **out,
 	s->limits = o->limits;
 	s->io = io_new(o->loop, o->limits->write_stall_ms);
 	if (o->deflate) s->zip = ws_zip_new();
-	s->ws_budget.max = (size_t)o->limits->unfinished_bytes;
-	s->ws_rules = (struct ws_rules){
-	    .max_bytes = (size_t)o->limits->frame_bytes, .zip = s->zip, .budget = &s->ws_budget};
+	s->budget.max = (size_t)o->limits->unfinished_bytes;
+	s->ws_rules =
+		(struct ws_rules){.max_bytes = (size_t)o->limits->frame_bytes, .zip = s->zip, .budget = &s->budget};
 	LIST_INIT(&s->conns);
 	LIST_INIT(&s->listeners);
 	uv_timer_init(o->loop, &s->stop_timer);
@@ -178,6 +178,7 @@ static struct http_req *req_new(struct http_conn *hc)
 
 void http_req_free(struct http_req *r)
 {
+	r->hc->s->budget.used -= r->body.cap;
 	http_parse_release(&r->parse);
 	buf_release(&r->body);
 	arena_clear(&r->arena);
@@ -222,8 +223,7 @@ static enum err check_host(struct http_req *r, struct str host, struct errinfo *
 	const struct http_parse *p = &r->parse;
 	struct http_conn *hc = r->hc;
 	if (hc->is_local) return OK;
-	if (host.p == NULL)
-		return p->ll.http_minor == 0 ? OK : err_set(info, ERR_BAD_REQUEST, "HTTP/1.1 needs a Host");
+	if (host.p == NULL) return p->ll.http_minor == 0 ? OK : err_set(info, ERR_BAD_REQUEST, "HTTP/1.1 needs a Host");
 	if (!host_is_allowed(host, hc->s->o.hosts)) return err_set(info, ERR_BAD_HOST, "%s", err_text(ERR_BAD_HOST));
 	struct str origin = http_parse_field(p, STR("origin"));
 	if (origin.p != NULL && !origin_is_allowed(origin, host, r->is_secure, hc->s->o.origins))
@@ -292,11 +292,26 @@ static void begin_body(struct http_req *r)
 	if (!http_parse_has_body(&r->parse)) return;
 	if (r->parse.ll.content_length > (uint64_t)r->body_max) {
 		struct errinfo info;
-		http_refuse(r, err_set(&info, ERR_TOO_LARGE, "the body is larger than %lld bytes", (long long)r->body_max), &info);
+		http_refuse(r,
+			    err_set(&info, ERR_TOO_LARGE, "the body is larger than %lld bytes", (long long)r->body_max),
+			    &info);
 		return;
 	}
 	if (r->is_continue) conn_send_static(c, STR("HTTP/1.1 100 Continue\r\n\r\n"));
 	conn_deadline(c, conn_now(c) + r->hc->s->limits->body_ms);
+}
+
+/* Keeps a piece of the body, within the budget all connections share. */
+static void keep_body(struct http_req *r, struct str piece)
+{
+	struct ws_budget *b = &r->hc->s->budget;
+	size_t before = r->body.cap, more = r->body.n + piece.n < before ? 0 : MAX(before, piece.n);
+	if (more > b->max - MIN(b->used, b->max)) {
+		http_refuse(r, ERR_OVERLOADED, NULL);
+		return;
+	}
+	buf_add_str(&r->body, piece);
+	b->used += r->body.cap - before;
 }
 
 static void on_body(void *ctx, struct str piece)
@@ -306,15 +321,17 @@ static void on_body(void *ctx, struct str piece)
 	if (r->is_ended || r->state != REQ_BODY) return; /* answered before its end */
 	if (r->parse.body_n > r->body_max) {
 		struct errinfo info;
-		http_refuse(r, err_set(&info, ERR_TOO_LARGE, "the body is larger than %lld bytes", (long long)r->body_max), &info);
+		http_refuse(r,
+			    err_set(&info, ERR_TOO_LARGE, "the body is larger than %lld bytes", (long long)r->body_max),
+			    &info);
 		return;
 	}
-	if (r->parse.body_n - r->body_mark >= PROGRESS_BYTES) {
+	if (r->parse.body_n - r->body_mark >= PROGRESS_BYTES && !r->is_held) {
 		r->body_mark = r->parse.body_n;
 		conn_deadline(&hc->conn, conn_now(&hc->conn) + hc->s->limits->body_ms);
 	}
 	if (r->sink != NULL) r->sink(hc->s->hooks.ctx, r, piece);
-	else buf_add_str(&r->body, piece);
+	else keep_body(r, piece);
 }
 
 static void on_head(struct http_req *r)
@@ -344,6 +361,13 @@ static void on_whole(struct http_req *r)
 	s->hooks.request(s->hooks.ctx, r);
 }
 
+static void leave_hook(struct http_req *r)
+{
+	r->is_in_hook = false;
+	if (r->is_upgraded) http_req_free(r);
+	else if (r->is_ended) http_req_end(r);
+}
+
 static size_t proto_data(struct conn *c, char *data, size_t n)
 {
 	struct http_conn *hc = http_conn_of(c);
@@ -361,25 +385,37 @@ static size_t proto_data(struct conn *c, char *data, size_t n)
 	if (event == HTTP_PARSE_BAD) {
 		if (!r->is_ended) http_refuse(r, info.err, &info);
 		used = n;
-	} else if (event == HTTP_PARSE_END && !r->is_ended) {
+	} else if (event == HTTP_PARSE_END && !r->is_ended && !r->is_held) {
 		on_whole(r);
 	}
-	r->is_in_hook = false;
-	if (r->is_upgraded) http_req_free(r);
-	else if (r->is_ended) http_req_end(r);
+	leave_hook(r);
 	return used;
+}
+
+/* The handler goes on with a body whose end had come before. */
+static void proto_later(struct conn *c)
+{
+	struct http_req *r = http_conn_of(c)->req;
+	if (r == NULL || r->is_held || r->state != REQ_BODY || !r->parse.is_end) return;
+	r->is_in_hook = true;
+	on_whole(r);
+	leave_hook(r);
 }
 
 const struct conn_proto http_proto = {
 	.data = proto_data,
 	.eof = proto_eof,
 	.timer = proto_timer,
+	.later = proto_later,
 	.closed = proto_closed,
 };
 
 /* ---- what a handler asks ----------------------------------------------------------------------------------------- */
 
-struct str http_method(const struct http_req *r) { return str_c(llhttp_method_name((llhttp_method_t)r->parse.ll.method)); }
+struct str http_method(const struct http_req *r)
+{
+	return str_c(llhttp_method_name((llhttp_method_t)r->parse.ll.method));
+}
 struct str http_path(const struct http_req *r) { return r->path; }
 struct str http_header(const struct http_req *r, const char *lower_name)
 {
@@ -408,6 +444,7 @@ void http_sink(struct http_req *r, int64_t max_bytes, void (*data)(void *ctx, st
 /* While the handler holds the body back, the client cannot be blamed for slowness. */
 void http_pause(struct http_req *r)
 {
+	r->is_held = true;
 	conn_pause(&r->hc->conn, true);
 	conn_deadline(&r->hc->conn, 0);
 }
@@ -415,6 +452,11 @@ void http_pause(struct http_req *r)
 void http_resume(struct http_req *r)
 {
 	struct conn *c = &r->hc->conn;
-	if (r->state == REQ_BODY) conn_deadline(c, conn_now(c) + r->hc->s->limits->body_ms);
+	r->is_held = false;
+	if (r->parse.is_end) {
+		conn_later(c);
+		return;
+	}
+	conn_deadline(c, conn_now(c) + r->hc->s->limits->body_ms);
 	conn_resume(c);
 }

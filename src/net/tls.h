@@ -17,7 +17,8 @@ MUST_USE enum err tls_context_server(const char *cert_path, const char *key_path
 MUST_USE enum err tls_context_client(const char *ca_path, struct tls_context **out, struct errinfo *info);
 void tls_context_free(struct tls_context *ctx); /* connections made from it go on */
 
-struct tls *tls_new(struct tls_context *ctx, const char *server_name); /* the name a client expects; NULL for a server */
+struct tls *tls_new(struct tls_context *ctx,
+		    const char *server_name); /* the name a client expects; NULL for a server */
 void tls_free(struct tls *t);
 
 /* Bytes that came from the socket. */

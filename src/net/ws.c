@@ -289,8 +289,10 @@ static void send_upgrade(struct http_req *r, const char *subprotocol, bool is_de
 	struct buf b = BUF_INIT(1024);
 	char accept[29];
 	ws_accept_key(http_parse_field(&r->parse, STR("sec-websocket-key")), accept);
-	buf_addf(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-		     "Sec-WebSocket-Accept: %s\r\n", accept);
+	buf_addf(&b,
+		 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		 "Sec-WebSocket-Accept: %s\r\n",
+		 accept);
 	if (subprotocol != NULL) buf_addf(&b, "Sec-WebSocket-Protocol: %s\r\n", subprotocol);
 	if (is_deflate) buf_add_str(&b, STR("Sec-WebSocket-Extensions: " WS_ZIP_ANSWER "\r\n"));
 	buf_add_str(&b, STR("\r\n"));
@@ -315,7 +317,8 @@ struct ws *ws_accept(struct http_req *r, const char *subprotocol, const struct w
 	w->ctx = ctx;
 	w->code = WS_CODE_LOST;
 	w->last_in_ms = conn_now(&hc->conn);
-	w->is_deflate = s->zip != NULL && ws_zip_is_offered(http_parse_field(&r->parse, STR("sec-websocket-extensions")));
+	w->is_deflate =
+		s->zip != NULL && ws_zip_is_offered(http_parse_field(&r->parse, STR("sec-websocket-extensions")));
 	ws_parser_init(&w->parser, &s->ws_rules, w->is_deflate);
 	send_upgrade(r, subprotocol, w->is_deflate);
 	if (!hc->is_local && r->peer.p != hc->peer) (void)!str_copy(r->peer, hc->peer, sizeof hc->peer);

@@ -281,7 +281,8 @@ static void proto_timer(struct conn *c)
 	if (w->state == CLOSING) {
 		conn_abort(c);
 	} else if (w->state != OPEN || w->is_pinged) {
-		fail(w, ERR_UNAVAILABLE, w->state == OPEN ? "the server fell silent" : "the server did not answer in time");
+		fail(w, ERR_UNAVAILABLE,
+		     w->state == OPEN ? "the server fell silent" : "the server did not answer in time");
 	} else {
 		w->is_pinged = true;
 		send_frame(w, WS_PING, STR_NONE);
@@ -298,7 +299,8 @@ static void proto_closed(struct conn *c)
 	w->has_socket = false;
 	if (was_refused && connect_next(w)) return;
 	if (was_refused || (w->state == OPEN && w->info.err == OK))
-		(void)!err_set(&w->info, ERR_UNAVAILABLE, was_refused ? "nothing answers at %s" : "the connection to %s was lost",
+		(void)!err_set(&w->info, ERR_UNAVAILABLE,
+			       was_refused ? "nothing answers at %s" : "the connection to %s was lost",
 			       w->socket_path != NULL ? w->socket_path : w->host);
 	tell_closed(w);
 }
@@ -399,7 +401,8 @@ static enum err start_tcp(struct ws_client *w, struct errinfo *info)
 	return r == 0 ? OK : err_set(info, ERR_UNAVAILABLE, "%s: %s", w->host, uv_strerror(r));
 }
 
-enum err ws_client_start(uv_loop_t *loop, const struct ws_client_spec *spec, struct ws_client **out, struct errinfo *info)
+enum err ws_client_start(uv_loop_t *loop, const struct ws_client_spec *spec, struct ws_client **out,
+			 struct errinfo *info)
 {
 	struct ws_client *w = xcalloc(1, sizeof *w);
 	w->loop = loop;

@@ -17,7 +17,8 @@ struct ws_zip *ws_zip_new(void)
 {
 	struct ws_zip *z = xcalloc(1, sizeof *z);
 	buf_init(&z->out, BUF_NO_LIMIT);
-	if (inflateInit2(&z->inflate, -15) != Z_OK || deflateInit2(&z->deflate, 1, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+	if (inflateInit2(&z->inflate, -15) != Z_OK ||
+	    deflateInit2(&z->deflate, 1, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 		die(71, "zlib could not start");
 	return z;
 }
@@ -136,7 +137,8 @@ static bool param_is_fine(struct str param, unsigned *seen)
 		*seen |= 1u << i;
 		if (value.p == NULL) return params[i].value != BITS;
 		value = trim(value);
-		if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"') value = str_n(value.p + 1, value.n - 2);
+		if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
+			value = str_n(value.p + 1, value.n - 2);
 		return params[i].value != NO_VALUE && value.n > 0 && value.p[0] != '0' && str_to_int(value, &bits) &&
 		       bits >= params[i].bits_min && bits <= 15;
 	}

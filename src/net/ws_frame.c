@@ -66,10 +66,7 @@ void ws_parser_release(struct ws_parser *p)
 	drop_control(p);
 }
 
-bool ws_parser_is_idle(const struct ws_parser *p)
-{
-	return p->is_over || (p->head_n == 0 && p->msg_op == 0);
-}
+bool ws_parser_is_idle(const struct ws_parser *p) { return p->is_over || (p->head_n == 0 && p->msg_op == 0); }
 
 static void fail(struct ws_parser *p, struct ws_event *ev, uint16_t code, const char *why)
 {

@@ -41,7 +41,7 @@ struct ws_rules {
 	struct ws_zip *zip;       /* inflates for connections that negotiated it; may be NULL */
 	struct ws_budget *budget; /* may be NULL */
 	bool is_client;           /* we are the client: frames that reach us must not be masked */
-	bool late_utf8;           /* checks text only when its message is whole: the conformance runner's planted fault */
+	bool late_utf8; /* checks text only when its message is whole: the conformance runner's planted fault */
 };
 
 struct ws_parser {

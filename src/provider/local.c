@@ -4,13 +4,13 @@
 
 /* clang-format off */
 const struct local_fault local_faults[] = {
-    {"down",    ERR_PROVIDER_DOWN,    true,  0},
-    {"timeout", ERR_PROVIDER_TIMEOUT, true,  0},
-    {"busy",    ERR_PROVIDER_BUSY,    true,  100},
-    {"cut",     ERR_PROVIDER_CUT,     true,  0},
-    {"error",   ERR_PROVIDER,         true,  0},
-    {"refused", ERR_PROVIDER_REFUSED, false, 0},
-    {"hang",    OK,                   false, 0},
+	{"down",    ERR_PROVIDER_DOWN,    true,  0},
+	{"timeout", ERR_PROVIDER_TIMEOUT, true,  0},
+	{"busy",    ERR_PROVIDER_BUSY,    true,  100},
+	{"cut",     ERR_PROVIDER_CUT,     true,  0},
+	{"error",   ERR_PROVIDER,         true,  0},
+	{"refused", ERR_PROVIDER_REFUSED, false, 0},
+	{"hang",    OK,                   false, 0},
 };
 /* clang-format on */
 const size_t local_fault_count = ARRAY_LEN(local_faults);
@@ -58,18 +58,17 @@ enum err local_plan(const struct json *params, int64_t attempt, struct local_pla
 /* What pigeons talk about. A few words are longer in bytes than in characters, so that offsets are put to the test. */
 /* clang-format off */
 static const char *const words[] = {
-    "a",       "above",   "again",   "air",    "always",  "and",     "answer", "arrives", "barn",    "beam",   "before",
-    "bird",    "branch",  "breeze",  "bridge", "café",    "calls",   "carry",  "cliff",   "cloud",   "coast",  "comes",
-    "distance", "door",   "down",    "dusk",   "early",   "east",    "edge",   "every",   "falls",   "far",    "feather",
-    "field",   "finds",   "flight",  "flock",  "follows", "from",    "garden", "gentle",  "grain",   "harbour", "hears",
-    "hedge",   "high",    "home",    "house",  "keeps",   "lands",   "late",   "leaves",  "letter",  "light",  "little",
-    "loft",    "long",    "low",     "meadow", "message", "mirrors", "moon",   "morning", "naïve",   "near",   "nest",
-    "never",   "night",   "noon",    "north",  "of",      "old",     "once",   "orchard", "over",    "pace",   "patient",
-    "perch",   "pigeon",  "quiet",   "rain",   "reads",   "rests",   "returns", "ridge",  "river",   "road",   "roof",
-    "roost",   "season",  "señor",   "shade",  "shore",   "slow",    "small",  "smoke",   "soft",    "south",  "spring",
-    "steady",  "stone",   "storm",   "summer", "swift",   "tells",   "the",    "then",    "through", "tide",   "tower",
-    "town",    "turns",   "under",   "valley", "village", "waits",   "water",  "weather", "west",    "where",  "wind",
-    "window",  "wing",    "winter",  "with",   "word",    "writes",  "Zürich", "→",
+	"a", "above", "again", "air", "always", "and", "answer", "arrives", "barn", "beam", "before", "bird",
+	"branch", "breeze", "bridge", "café", "calls", "carry", "cliff", "cloud", "coast", "comes", "distance",
+	"door", "down", "dusk", "early", "east", "edge", "every", "falls", "far", "feather", "field", "finds",
+	"flight", "flock", "follows", "from", "garden", "gentle", "grain", "harbour", "hears", "hedge", "high",
+	"home", "house", "keeps", "lands", "late", "leaves", "letter", "light", "little", "loft", "long", "low",
+	"meadow", "message", "mirrors", "moon", "morning", "naïve", "near", "nest", "never", "night", "noon", "north",
+	"of", "old", "once", "orchard", "over", "pace", "patient", "perch", "pigeon", "quiet", "rain", "reads",
+	"rests", "returns", "ridge", "river", "road", "roof", "roost", "season", "señor", "shade", "shore", "slow",
+	"small", "smoke", "soft", "south", "spring", "steady", "stone", "storm", "summer", "swift", "tells", "the",
+	"then", "through", "tide", "tower", "town", "turns", "under", "valley", "village", "waits", "water",
+	"weather", "west", "where", "wind", "window", "wing", "winter", "with", "word", "writes", "Zürich", "→",
 };
 /* clang-format on */
 

@@ -59,14 +59,14 @@ static const struct param {
 	enum param_kind kind;
 	double lo, hi;
 } params_table[] = {
-    {"maxTokens",        "max_tokens",        PARAM_INT,  1,    1e9},
-    {"temperature",      "temperature",       PARAM_REAL, 0,    2},
-    {"topP",             "top_p",             PARAM_REAL, 0,    1},
-    {"frequencyPenalty", "frequency_penalty", PARAM_REAL, -2,   2},
-    {"presencePenalty",  "presence_penalty",  PARAM_REAL, -2,   2},
-    {"seed",             "seed",              PARAM_INT,  -9e15, 9e15},
-    {"stop",             "stop",              PARAM_STOP, 0,    0},
-    {"reasoningEffort",  "reasoning_effort",  PARAM_STR,  0,    0},
+	{"maxTokens",        "max_tokens",        PARAM_INT,  1,    1e9},
+	{"temperature",      "temperature",       PARAM_REAL, 0,    2},
+	{"topP",             "top_p",             PARAM_REAL, 0,    1},
+	{"frequencyPenalty", "frequency_penalty", PARAM_REAL, -2,   2},
+	{"presencePenalty",  "presence_penalty",  PARAM_REAL, -2,   2},
+	{"seed",             "seed",              PARAM_INT,  -9e15, 9e15},
+	{"stop",             "stop",              PARAM_STOP, 0,    0},
+	{"reasoningEffort",  "reasoning_effort",  PARAM_STR,  0,    0},
 };
 /* clang-format on */
 static const char *const reserved[] = {"model", "messages", "stream", "stream_options", "n", "tools", "tool_choice"};

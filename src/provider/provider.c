@@ -72,7 +72,7 @@ static int64_t parse_wait(struct str s, double scale)
 	return v < (double)WAIT_MAX_MS ? (int64_t)v : WAIT_MAX_MS;
 }
 
-/* retry-after-ms in milliseconds wins; Retry-After is in seconds or a date (RFC 9110, 10.2.3). 0 when there is neither. */
+/* retry-after-ms wins; Retry-After is in seconds or a date (RFC 9110, 10.2.3). 0 when there is neither. */
 static int64_t retry_after_ms(struct str headers, int64_t now_ms)
 {
 	int64_t ms = parse_wait(head_value(headers, "retry-after-ms"), 1);
@@ -95,33 +95,32 @@ struct verdict {
 	bool retryable;
 };
 
-/* What providers call things, in `code` or `type`: it says more than the status. */
+/* What providers call things, in `code` or `type`, where that says more than the status. */
 /* clang-format off */
 static const struct {
 	const char *name;
 	struct verdict v;
 } error_names[] = {
-    {"rate_limit_exceeded",          {ERR_PROVIDER_BUSY, true}},
-    {"rate_limit_error",             {ERR_PROVIDER_BUSY, true}},
-    {"slow_down",                    {ERR_PROVIDER_BUSY, true}},
-    {"server_is_overloaded",         {ERR_PROVIDER_BUSY, true}},
-    {"service_unavailable_error",    {ERR_PROVIDER_BUSY, true}},
-    {"unavailable_error",            {ERR_PROVIDER_BUSY, true}},
-    {"overloaded_error",             {ERR_PROVIDER_BUSY, true}},
-    {"insufficient_quota",           {ERR_PROVIDER_REFUSED, false}},
-    {"credit_balance_exhausted",     {ERR_PROVIDER_REFUSED, false}},
-    {"billing_hard_limit_reached",   {ERR_PROVIDER_REFUSED, false}},
-    {"invalid_api_key",              {ERR_PROVIDER_REFUSED, false}},
-    {"authentication_error",         {ERR_PROVIDER_REFUSED, false}},
-    {"permission_error",             {ERR_PROVIDER_REFUSED, false}},
-    {"not_found_error",              {ERR_PROVIDER_REFUSED, false}},
-    {"model_not_found",              {ERR_PROVIDER_REFUSED, false}},
-    {"not_supported_error",          {ERR_PROVIDER_REFUSED, false}},
-    {"context_length_exceeded",      {ERR_PROVIDER_REFUSED, false}},
-    {"exceed_context_size_error",    {ERR_PROVIDER_REFUSED, false}},
-    {"content_filter",               {ERR_PROVIDER_REFUSED, false}},
-    {"server_error",                 {ERR_PROVIDER, true}},
-    {"invalid_request_error",        {ERR_PROVIDER_REFUSED, false}},
+	{"rate_limit_exceeded",          {ERR_PROVIDER_BUSY, true}},
+	{"rate_limit_error",             {ERR_PROVIDER_BUSY, true}},
+	{"slow_down",                    {ERR_PROVIDER_BUSY, true}},
+	{"server_is_overloaded",         {ERR_PROVIDER_BUSY, true}},
+	{"service_unavailable_error",    {ERR_PROVIDER_BUSY, true}},
+	{"unavailable_error",            {ERR_PROVIDER_BUSY, true}},
+	{"overloaded_error",             {ERR_PROVIDER_BUSY, true}},
+	{"insufficient_quota",           {ERR_PROVIDER_REFUSED, false}},
+	{"credit_balance_exhausted",     {ERR_PROVIDER_REFUSED, false}},
+	{"billing_hard_limit_reached",   {ERR_PROVIDER_REFUSED, false}},
+	{"invalid_api_key",              {ERR_PROVIDER_REFUSED, false}},
+	{"authentication_error",         {ERR_PROVIDER_REFUSED, false}},
+	{"permission_error",             {ERR_PROVIDER_REFUSED, false}},
+	{"not_found_error",              {ERR_PROVIDER_REFUSED, false}},
+	{"model_not_found",              {ERR_PROVIDER_REFUSED, false}},
+	{"not_supported_error",          {ERR_PROVIDER_REFUSED, false}},
+	{"context_length_exceeded",      {ERR_PROVIDER_REFUSED, false}},
+	{"exceed_context_size_error",    {ERR_PROVIDER_REFUSED, false}},
+	{"content_filter",               {ERR_PROVIDER_REFUSED, false}},
+	{"invalid_request_error",        {ERR_PROVIDER_REFUSED, false}},
 };
 /* clang-format on */
 

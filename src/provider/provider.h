@@ -95,7 +95,7 @@ struct str head_value(struct str headers, const char *name);
  * usual shapes, or anything. */
 void classify_status(int status, struct str headers, struct str body, const struct answer_sink *sink,
 		     struct call_outcome *out);
-/* The same from an error inside an answer: {"error":{"message","type","code"}}, {"error":"…"}, or such an object itself. */
-void classify_error(const struct json *error, const struct answer_sink *sink, struct call_outcome *out);
+/* The same from an error inside an answer: {"error":{"message","type","code"}}, {"error":"…"} or such an object. */
+void classify_error(const struct json *root, const struct answer_sink *sink, struct call_outcome *out);
 
 #endif

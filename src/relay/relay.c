@@ -301,6 +301,7 @@ void relay_free(struct relay *r)
 static void submit_finish(struct relay *r, struct job *j, struct cmd_finish *c, struct now now)
 {
 	store_op_init(&c->op, cmd_finish_run, NULL, 0, now.wall_ms);
+	c->op.repeatable = true;
 	c->op.bytes = sizeof *c + c->text.n + c->thinking.n;
 	j->where = ENDING;
 	EFFECT(r, submit, &c->op);
@@ -379,6 +380,7 @@ static void claim(struct relay *r, struct job *j, struct now now)
 	c->incarnation = r->config.incarnation;
 	c->context_bytes = r->config.limits->context_bytes;
 	store_op_init(&c->op, cmd_claim_run, NULL, 0, now.wall_ms);
+	c->op.repeatable = true;
 	c->op.bytes = sizeof *c;
 	EFFECT(r, submit, &c->op);
 }
@@ -485,6 +487,7 @@ void relay_pump(struct relay *r, struct now now)
 	struct job *j;
 	LIST_FOREACH(j, &r->dirty, in_dirty) cap += TURN_KINDS;
 	store_op_init(&c->op, cmd_chunks_run, NULL, 0, now.wall_ms);
+	c->op.repeatable = true;
 	c->list = arena_alloc(&c->op.arena, xmul(cap, sizeof *c->list));
 	while ((j = LIST_FIRST(&r->dirty)) != NULL) {
 		for (int k = 0; k < TURN_KINDS; k++) {
@@ -840,14 +843,16 @@ size_t relay_watch(struct relay *r, struct now now)
 		touched++;
 	}
 	if (r->pump != NULL && now.boot_ms - r->pump_boot_ms >= PUMP_STUCK_MS) {
-		/* Its chunks are sent again; if it comes back after all, its rows only repeat what the others hold. */
-		for (size_t i = 0; i < r->pump->n; i++) {
-			const struct chunk *k = &r->pump->list[i];
-			HASH_FIND(by_row, r->by_row, &k->request, sizeof k->request, j);
-			if (j == NULL || j->where != RUNNING || j->request.attempt != k->attempt) continue;
-			j->sent[k->kind] = MIN(j->sent[k->kind], j->shown[k->kind]);
-			if (!j->dirty) LIST_INSERT_HEAD(&r->dirty, j, in_dirty);
-			j->dirty = true;
+		/* The command may be gone, so it is not looked at. What was not shown is sent again; if the command comes back
+		 * after all, its rows only repeat what the others hold. */
+		for (j = r->by_id; j != NULL; j = j->by_id.next) {
+			if (j->where != RUNNING) continue;
+			for (int k = 0; k < TURN_KINDS; k++) {
+				if (j->sent[k] == j->shown[k]) continue;
+				j->sent[k] = j->shown[k];
+				if (!j->dirty) LIST_INSERT_HEAD(&r->dirty, j, in_dirty);
+				j->dirty = true;
+			}
 		}
 		note(r, "watchdog.stream", NULL, OK, STR_NONE);
 		r->pump = NULL;

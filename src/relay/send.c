@@ -317,6 +317,10 @@ enum err cmd_send_run(struct txn *t, struct store_op *op)
 	bool is_new;
 	struct record conv, msg;
 	struct str conversation_id = c->conversation_id;
+	/* It may be run again after it was taken back: nothing of the first time may stay. */
+	c->duplicate = c->claimed = c->has_request = false;
+	c->ord = c->at_ms = c->tag_seq = 0;
+	c->out_session_id = STR_NONE;
 	enum err e = txn_zone(t, c->user, ZONE_HOME, true, &zone);
 	if (e == OK && conversation_id.p == NULL) e = session_conversation(t, c, zone, &conversation_id);
 	if (e != OK) return e;

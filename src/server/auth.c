@@ -130,6 +130,7 @@ static enum err read_pairing(struct pairing *p, struct http_req *r, struct errin
 {
 	struct str code;
 	struct device_info *d = &p->cmd.device;
+	if (!str_starts(http_header(r, "content-type"), STR("application/json"))) return ERR_BAD_MEDIA_TYPE;
 	enum err e = json_parse(http_body(r), &p->doc, info);
 	if (e != OK) return e;
 	const struct json *in = json_root(p->doc);

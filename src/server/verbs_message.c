@@ -148,6 +148,7 @@ void verb_message_send(struct call *c)
 	buf_init(&m->params, BUF_NO_LIMIT);
 	store_op_init(&m->cmd.op, cmd_send_run, send_done, c->principal, clock_wall_ms());
 	m->cmd.op.ctx = m;
+	m->cmd.op.repeatable = true;
 	m->cmd.user = c->user->user;
 	enum err e = read_send(m, c->in, &info);
 	if (e != OK) {

@@ -1,6 +1,6 @@
 /* All SQL of the store, in one place: the tables, and every statement that is ever run on them.
  *
- * Why the tables look as they do (figures: docs/store.md)
+ * Why the tables look as they do (figures: bench/store_figures.c)
  *  - What a commit costs is the number of different leaf pages it dirties. So record is a rowid table that grows at its
  *    end, numbers stand for zones and types, and an index holds only the rows that need it.
  *  - record_ord and record_open lead with the conversation's row, which is unique in the whole store.
@@ -102,7 +102,7 @@
 	X(SQL_REC_MESSAGES, RECORD_SELECT "WHERE conv = ? AND ord < ? AND ord IS NOT NULL ORDER BY ord DESC LIMIT ?")  \
 	X(SQL_REC_LAST_ORD, "SELECT ord FROM record WHERE conv = ? AND ord IS NOT NULL ORDER BY ord DESC LIMIT 1")     \
 	X(SQL_REC_OPEN_CONV, "SELECT row FROM record WHERE conv = ? AND state IS NOT NULL ORDER BY row")               \
-	X(SQL_REC_OPEN_ALL, "SELECT row FROM record WHERE state IS NOT NULL ORDER BY row")                             \
+	X(SQL_REC_OPEN_ALL, "SELECT row FROM record INDEXED BY record_open WHERE state IS NOT NULL ORDER BY row")                  \
 	/* A conversation's row and a conversation's last ord are never given out again, so those two stay. */         \
 	X(SQL_REC_DEAD, RECORD_SELECT "WHERE deleted = 1 AND modified_ms < ?1 AND type <> 2 AND row < ?2 AND "         \
 		"(ord IS NULL OR EXISTS (SELECT 1 FROM record n WHERE n.conv = record.conv AND n.ord > record.ord)) "  \

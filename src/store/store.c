@@ -3,15 +3,12 @@
  * Group commit
  *  1. The loop queues commands. The writer takes the whole queue (up to BATCH_MAX), runs them one after another inside
  *     one transaction, and commits: one fsync for all of them. Then all go to the done list, and the loop is woken once.
- *  2. A command gets a savepoint at its first write, so a refused command costs no more than its reads, and a command
- *     that fails after it wrote takes back only its own. (Running a batch again without the failed command would save
- *     the savepoint, a seventh of the time at 64 commands per commit; but then every command would have to be safe to
- *     run twice.)
+ *  2. A command that fails takes back only its own; how is in command.c.
  *  3. While a commit window is set the writer waits that long for company before it commits.
  *  4. Nothing is acknowledged that is not on disk: synchronous=FULL makes COMMIT wait for the fsync of the WAL.
  *
  * What can go wrong, and what then holds
- *  a. A command fails: its savepoint is rolled back, the zone counters with it; the others of the batch are not touched.
+ *  a. A command fails: what it wrote is rolled back, zone counters too; the others of the batch are not touched.
  *  b. The disk is full, at whatever statement: the transaction is rolled back and every command of the batch is
  *     ERR_STORAGE_FULL, also those that had run well before. A checkpoint is tried, since it lets the WAL start again
  *     from its beginning; the next batch tries anew.
@@ -34,7 +31,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "store/txn.h"
 
 #define BATCH_MAX 2048
@@ -176,78 +172,6 @@ static enum err step(struct db *db, enum sql which)
 	return q_run(&q);
 }
 
-enum err txn_touch(struct txn *t)
-{
-	ASSERT(t->db->is_writer);
-	if (t->has_savepoint) return OK;
-	enum err e = step(t->db, SQL_SAVEPOINT);
-	if (e != OK) return e;
-	t->has_savepoint = true;
-	t->undo_from = t->zones.nlog;
-	t->zones.mark++;
-	return OK;
-}
-
-static size_t count_changes(const struct store_op *op)
-{
-	size_t n = 0;
-	const struct change *c;
-	STAILQ_FOREACH (c, &op->changes, link) n++;
-	return n;
-}
-
-enum err txn_part_begin(struct txn *t, struct txn_part *p)
-{
-	enum err e = txn_touch(t);
-	if (e == OK) e = step(t->db, SQL_SAVEPOINT);
-	*p = (struct txn_part){t->zones.nlog, count_changes(t->op)};
-	t->zones.mark++;
-	return e;
-}
-
-enum err txn_part_end(struct txn *t, struct txn_part *p, bool keep)
-{
-	enum err e = OK;
-	if (!keep) {
-		e = step(t->db, SQL_ROLLBACK_TO);
-		zones_undo(&t->zones, p->undo_from);
-		struct change_list kept = STAILQ_HEAD_INITIALIZER(kept);
-		for (size_t i = 0; i < p->nchanges; i++) {
-			struct change *c = STAILQ_FIRST(&t->op->changes);
-			STAILQ_REMOVE_HEAD(&t->op->changes, link);
-			STAILQ_INSERT_TAIL(&kept, c, link);
-		}
-		STAILQ_INIT(&t->op->changes);
-		STAILQ_CONCAT(&t->op->changes, &kept);
-	}
-	enum err released = step(t->db, SQL_RELEASE);
-	return e != OK ? e : released;
-}
-
-/* Nothing after a fault counts: the transaction is rolled back as a whole. */
-static bool is_spoilt(const struct txn *t)
-{
-	return t->db->full || t->db->fatal != OK || sqlite3_get_autocommit(t->db->h) != 0;
-}
-
-static void run_command(struct txn *t, struct store_op *op)
-{
-	t->op = op;
-	t->command++;
-	t->has_savepoint = false;
-	op->err = op->run(t, op);
-	if (t->has_savepoint && !is_spoilt(t)) {
-		enum err e = OK;
-		if (op->err != OK) {
-			e = step(t->db, SQL_ROLLBACK_TO);
-			zones_undo(&t->zones, t->undo_from);
-		}
-		if (e == OK) e = step(t->db, SQL_RELEASE);
-		if (e != OK) op->err = e;
-	}
-	if (op->err != OK) STAILQ_INIT(&op->changes);
-}
-
 /* ---- batches ---- */
 
 static void roll_back(struct store *s)
@@ -317,12 +241,12 @@ static void run_all(struct store *s, struct op_list *batch)
 	struct store_op *op = STAILQ_FIRST(batch), *last = NULL;
 	size_t n = 0;
 	for (;;) {
-		for (; op != NULL && !is_spoilt(&s->txn); op = STAILQ_NEXT(op, link)) {
-			run_command(&s->txn, op);
+		for (; op != NULL && !command_spoilt(&s->txn); op = STAILQ_NEXT(op, link)) {
+			command_run(&s->txn, op);
 			last = op;
 			n++;
 		}
-		if (is_spoilt(&s->txn) || n >= BATCH_MAX || window <= 0 || clock_boot_us() >= until_us) return;
+		if (command_spoilt(&s->txn) || n >= BATCH_MAX || window <= 0 || clock_boot_us() >= until_us) return;
 		(void)take_company(s, batch, n, until_us);
 		op = last != NULL ? STAILQ_NEXT(last, link) : STAILQ_FIRST(batch);
 	}
@@ -337,11 +261,13 @@ static void commit_batch(struct store *s, struct op_list *batch)
 		return;
 	}
 	s->db.full = false;
+	command_reset(&s->txn);
 	enum err e = step(&s->db, SQL_BEGIN_WRITE);
 	if (e == OK) run_all(s, batch);
-	if (e == OK && !is_spoilt(&s->txn)) e = zones_write(&s->txn);
+	if (e == OK && !command_spoilt(&s->txn)) command_end(&s->txn);
+	if (e == OK && !command_spoilt(&s->txn)) e = zones_write(&s->txn);
 	bool wrote = s->txn.zones.nlog > 0;
-	if (e == OK && !is_spoilt(&s->txn)) {
+	if (e == OK && !command_spoilt(&s->txn)) {
 		int before = s->db.wal_frames;
 		s->db.wal_frames = -1;
 		e = step(&s->db, SQL_COMMIT);

@@ -1,8 +1,8 @@
 /* The store: one SQLite file, one writer, durable before done.
  *
  * What it promises
- *  - A command is a C function that runs on the writer thread inside the write transaction, in a savepoint of its own.
- *    It reads, decides and writes with the txn_ verbs below; if it returns an error, nothing of it remains.
+ *  - A command is a C function that runs on the writer thread inside the write transaction. It reads, decides and writes
+ *    with the txn_ verbs below; if it returns an error, nothing of it remains.
  *  - Commands that are queued together are committed together (group commit). `done` runs on the loop thread, in the
  *    order of submission, and only after the commit that holds the command is on disk (fsync).
  *  - Every row carries a checksum that is verified when it is read, and every zone the sum of its rows' checksums.
@@ -60,6 +60,8 @@ struct store_op {
 	uint32_t actor;                                      /* principal on whose behalf records change */
 	int64_t now_ms;                                      /* wall time the records will carry */
 	size_t bytes;                                        /* rough size, counted against limits.writer_queue_bytes */
+	bool repeatable; /* run may be called again from its start, after all it wrote was taken back: it sets its results
+			  * anew and only reads its inputs. Cheaper: it shares its neighbours' savepoint */
 	enum err err;
 	struct errinfo info;
 	struct arena arena;         /* for results; cleared by store_op_release */

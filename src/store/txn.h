@@ -82,15 +82,27 @@ struct txn {
 	uint64_t command;    /* its number */
 	/* writer only */
 	struct zones zones;
-	bool has_savepoint;                      /* the command wrote something */
-	size_t undo_from;                        /* length of the undo log at its savepoint */
+	bool wrote;                                                   /* the running command wrote something */
+	enum { BACK_NOWHERE, BACK_TO_BEGIN, BACK_TO_SAVEPOINT } back; /* what its group wrote is taken back to there */
+	bool has_kept;                                                /* an earlier group of the transaction wrote */
+	size_t undo_from;                                             /* length of the undo log then */
+	struct store_op *group;                                       /* the group's first command */
+	size_t ngroup;                                                /* commands in it */
 	int64_t next_row, next_chunk, next_user; /* numbers to give out; never again, also after a roll back */
 };
-/* Every verb that writes calls this first: opens the command's savepoint at its first write. */
+/* Every verb that writes calls this first: opens the savepoint at the first write. */
 MUST_USE enum err txn_touch(struct txn *t);
+void command_reset(struct txn *t); /* at the beginning of a transaction */
+/* Runs the batch's next command; its outcome may still change until command_end, which comes before the commit. */
+void command_run(struct txn *t, struct store_op *op);
+void command_end(struct txn *t);
+/* The disk was full or failed: nothing counts any more, the transaction is to be rolled back as a whole. */
+bool command_spoilt(const struct txn *t);
 /* A part of a command that may be taken back by itself. */
 struct txn_part {
 	size_t undo_from, nchanges;
+	struct change *changes; /* copies, as they were */
+	bool wrote;
 };
 MUST_USE enum err txn_part_begin(struct txn *t, struct txn_part *p);
 MUST_USE enum err txn_part_end(struct txn *t, struct txn_part *p, bool keep);

@@ -18,7 +18,7 @@ static void on_head(void *ctx, struct http_req *r)
 	if (str_eq(http_path(r), STR("/echo"))) {
 		(void)!ws_accept_echo(r);
 	} else if (str_eq(http_path(r), STR("/stats"))) {
-		buf_addf(&b, "{\"unfinishedBytes\":%zu}", server->ws_budget.used);
+		buf_addf(&b, "{\"unfinishedBytes\":%zu}", server->budget.used);
 		http_answer(r, 200, "application/json", NULL, buf_str(&b));
 	} else {
 		http_answer_error(r, ERR_NOT_FOUND, NULL);
@@ -49,18 +49,21 @@ int main(int argc, char **argv)
 	struct limits limits;
 	struct errinfo info;
 	struct http_options o = {
-	    .loop = loop, .limits = &limits, .hooks = {.head = on_head, .request = on_request, .gone = on_request}};
+		.loop = loop, .limits = &limits, .hooks = {.head = on_head, .request = on_request, .gone = on_request}};
 	bool late = false;
 	int port;
 	limits_default(&limits);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--deflate") == 0) o.deflate = true;
 		else if (strcmp(argv[i], "--late-utf8") == 0) late = true;
-		else if (strcmp(argv[i], "--limit") == 0 && i + 1 < argc) limits.frame_bytes = strtoll(argv[++i], NULL, 10);
-		else if (strcmp(argv[i], "--unfinished") == 0 && i + 1 < argc) limits.unfinished_bytes = strtoll(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--limit") == 0 && i + 1 < argc)
+			limits.frame_bytes = strtoll(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--unfinished") == 0 && i + 1 < argc)
+			limits.unfinished_bytes = strtoll(argv[++i], NULL, 10);
 		else die(64, "usage: echo_server [--deflate] [--late-utf8] [--limit BYTES] [--unfinished BYTES]");
 	}
-	if (http_server_new(&o, &server, &info) != OK || http_listen(server, "127.0.0.1:0", NULL, NULL, &port, &info) != OK)
+	if (http_server_new(&o, &server, &info) != OK ||
+	    http_listen(server, "127.0.0.1:0", NULL, NULL, &port, &info) != OK)
 		die(err_exit(info.err), "%s", info.text);
 	if (late) http_server_plant_late_utf8(server);
 	printf("%d\n", port);

@@ -152,8 +152,7 @@ export class Peer {
 
 	// Writes, in pieces of `chop` bytes when given.
 	async write(bytes, chop = 0) {
-		if (!chop) this.socket.write(bytes);
-		if (!chop) return;
+		chop ||= bytes.length;
 		for (let i = 0; i < bytes.length && !this.ended; i += chop) {
 			this.socket.write(bytes.subarray(i, i + chop));
 			await new Promise(setImmediate);

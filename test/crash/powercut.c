@@ -206,11 +206,12 @@ static void check_delta(struct txn *t, struct survey *s, const struct promise *p
 	}
 	stream_key(key, sizeof key, request->rec.row, p->attempt, p->stream);
 	struct seen *stream = seen_find(s->streams, key);
-	if (stream == NULL) {
-		stream = stream_add(s, key);
-		stream->text = arena_str(&s->op.arena, closed_text(t, s, p, &request->rec));
-	}
 	size_t from = (size_t)p->number;
+	if (stream == NULL) stream = stream_add(s, key);
+	if (stream->text.n < from + p->text.n) { /* the log's chunks stay for a while after the attempt was closed */
+		struct str closed = closed_text(t, s, p, &request->rec);
+		if (closed.n > stream->text.n) stream->text = arena_str(&s->op.arena, closed);
+	}
 	if (stream->text.n < from + p->text.n || memcmp(stream->text.p + from, p->text.p, p->text.n) != 0)
 		fault_at(s, FAULT_LOST_SHOWN, "shown text of %.*s, attempt %lld, bytes %zu to %zu: %zu bytes are left",
 			 STR_ARG(p->id), (long long)p->attempt, from, from + p->text.n, stream->text.n);

@@ -9,7 +9,9 @@ import { Daemon, Device, newId, sleep, until } from "../lib/roost.mjs";
 let daemon, device;
 before(async () => {
 	daemon = await Daemon.start({ config: "limits:\n  frameBytes: 65536\n  pairingMs: 1500\n  pairingTries: 5\n" });
-	device = await daemon.device();
+	await daemon.operator("POST", "users", { name: "ann" });
+	await daemon.operator("POST", "users", { name: "mallory" });
+	device = await daemon.device({ user: "ann" });
 });
 after(() => daemon.remove());
 
@@ -39,6 +41,7 @@ describe("a frame that is not one", () => {
 		["has a type that is a number", '{"type":7}', "bad_frame"],
 		["has a type nobody knows", '{"type":"message:explode"}', "unknown_type"],
 		["has a type with control characters", '{"type":"\\u001b[2J"}', "unknown_type"],
+		["has a long type of two-byte characters", `{"type":"x${"é".repeat(200)}"}`, "unknown_type"],
 		["has an id that is an object", '{"type":"ping","id":{}}', "bad_field"],
 		["has an id that is too long", `{"type":"ping","id":"${"x".repeat(100)}"}`, "bad_field"],
 	];
@@ -47,7 +50,7 @@ describe("a frame that is not one", () => {
 			const error = await device.raw(text);
 			assert.equal(error.code, code);
 			assert.equal(error.retryable, false);
-			assert.ok(error.message.length > 5 && !/[\x00-\x1f\x7f]/.test(error.message), error.message);
+			assert.ok(error.message.length > 5 && !/[\x00-\x1f\x7f\ufffd]/.test(error.message), error.message);
 			await stillFine();
 		});
 
@@ -57,7 +60,7 @@ describe("a frame that is not one", () => {
 			[Buffer.from("{}"), { binary: true }, 1003],
 			["x".repeat(65_537), {}, 1009],
 		]) {
-			const one = await daemon.device();
+			const one = await daemon.device({ user: "ann" });
 			one.socket.send(data, options);
 			assert.equal((await one.gone).code, code);
 		}
@@ -90,10 +93,10 @@ describe("a verb with a field of the wrong type", () => {
 		"request:stop": { good: { requestId: id }, bad: { requestId: [7, {}] } },
 		"request:retry": { good: { requestId: id }, bad: { requestId: [7, {}] } },
 		"record:save": {
-			good: { policy: "ifUnchanged", records: [] },
-			bad: { policy: [7, "x"], records: [7, {}, [7]], atomic: ["x", 1] },
+			good: { policy: "allKeys", records: [{ type: "Project", name: id, fields: {} }] },
+			bad: { policy: [7, "x"], records: [7, {}, [7], []], atomic: ["x", 1], zone: [7, "a b"] },
 		},
-		"record:query": { good: { type: "Project" }, bad: { type: [7, ""], filter: [7, {}], sort: [7, {}], limit: ["1", -1] } },
+		"record:query": { good: { recordType: "Project" }, bad: { recordType: [7, null], filter: [7, {}], sort: [7, {}], limit: ["1", -1] } },
 		"device:ack": { good: {}, bad: { cursor: [7, {}, "x"] } },
 	};
 	for (const [type, { good, bad }] of Object.entries(verbs))
@@ -115,7 +118,6 @@ describe("a verb with a field of the wrong type", () => {
 
 describe("another user's objects", () => {
 	test("look exactly like objects that do not exist", async () => {
-		await daemon.operator("POST", "users", { name: "mallory" });
 		const mallory = await daemon.device({ user: "mallory" });
 		const conversationId = newId();
 		const { ack, reply } = await device.converse({
@@ -142,8 +144,8 @@ describe("another user's objects", () => {
 			[sessionId, "message:send", (v) => ({ sessionId: v, messageId: newId(), text: "x" })],
 			[sessionId, "session:leave", (v) => ({ sessionId: v })],
 			[conversationId, "session:join", (v) => ({ conversationId: v })],
-			[conversationId, "record:query", (v) => ({ type: "Message", filter: [{ field: "conversationId", op: "eq", value: v }] })],
-			[ack.messageId, "record:query", (v) => ({ type: "Message", filter: [{ field: "name", op: "eq", value: v }] })],
+			[conversationId, "record:query", (v) => ({ recordType: "Message", filter: [{ field: "conversationId", op: "eq", value: v }] })],
+			[ack.messageId, "record:query", (v) => ({ recordType: "Message", filter: [{ field: "name", op: "eq", value: v }] })],
 		]) {
 			const [, nothing, outcome] = await same(verb, fields);
 			assert.equal(await outcome(mine), nothing, `${verb} tells the two apart`);
@@ -199,9 +201,9 @@ describe("a credential", () => {
 	});
 
 	test("that is revoked closes the live connection within a second, and opens nothing again", async () => {
-		const lost = await daemon.device();
+		const lost = await daemon.device({ user: "ann" });
 		const began = Date.now();
-		await daemon.operator("POST", "devices/revoke", { deviceId: lost.deviceId });
+		await daemon.operator("POST", "devices/revoke", { user: "ann", deviceId: lost.deviceId });
 		assert.equal((await lost.gone).code, 4003);
 		assert.ok(Date.now() - began < 1000);
 		await assert.rejects(Device.connect(daemon, lost), (error) => error.status === 401);
@@ -224,19 +226,19 @@ describe("a pairing code", () => {
 		daemon.http("POST", "/api/v1/pair", { body: { code, deviceId: newId(), name: "x", platform: "test" } });
 
 	test("works once", async () => {
-		const { code } = await daemon.code();
+		const { code } = await daemon.code("ann");
 		assert.equal((await pair(code)).status, 200);
 		const again = await pair(code);
 		assert.deepEqual([again.status, again.json.error.code], [403, "pairing_invalid"]);
 	});
 
 	test("works however a person types it", async () => {
-		const { code } = await daemon.code();
+		const { code } = await daemon.code("ann");
 		assert.equal((await pair(` ${code.toLowerCase().replaceAll("-", " ")} `)).status, 200);
 	});
 
 	test("expires", async () => {
-		const { code, expiresAt } = await daemon.code();
+		const { code, expiresAt } = await daemon.code("ann");
 		await until(() => Date.now() > Date.parse(expiresAt) + 50, "the code to expire");
 		assert.equal((await pair(code)).status, 403);
 	});

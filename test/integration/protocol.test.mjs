@@ -341,6 +341,7 @@ describe("a request", () => {
 		await a.until(() => a.stream(requestId).length > 5, "some text");
 		await a.call("request:stop", { requestId });
 		await a.finished(requestId);
+		const shown = a.stream(requestId);
 		await a.call("request:retry", { requestId });
 		const request = await a.until(() => {
 			const record = a.record("Request", requestId);
@@ -351,7 +352,7 @@ describe("a request", () => {
 		assert.equal(replies.length, 1);
 		assert.equal(replies[0].name, request.fields.replyId);
 		assert.equal(a.stream(requestId, 2), replies[0].fields.text);
-		assert.equal(await a.kept(requestId, 1), a.stream(requestId, 1));
+		assert.ok((await a.kept(requestId, 1)).startsWith(shown));
 		await assert.rejects(a.call("request:retry", { requestId }), failsWith("bad_state"));
 	});
 

@@ -45,9 +45,11 @@ static void call_done(struct store_op *op) { CONTAINER_OF(op, struct call, op)->
 
 static void call_init(struct fixture *f, struct call *c, enum err (*fn)(struct txn *, void *), void *ctx)
 {
+	static unsigned n;
 	*c = (struct call){.fn = fn, .ctx = ctx};
 	store_op_init(&c->op, call_run, call_done, f->actor, f->now_ms++);
 	c->op.bytes = 300;
+	c->op.repeatable = n++ % 4 != 0; /* both kinds, mixed */
 }
 
 static void await(struct fixture *f, const struct call *c)
@@ -147,7 +149,7 @@ static void fixture_release(struct fixture *f)
 	arena_clear(&f->keep);
 }
 
-static int setup(void **state)
+__attribute__((unused)) static int setup(void **state)
 {
 	struct fixture *f = malloc(sizeof *f);
 	fixture_init(f);
@@ -155,7 +157,7 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
+__attribute__((unused)) static int teardown(void **state)
 {
 	fixture_release(*state);
 	free(*state);
@@ -186,7 +188,7 @@ static enum err examine(struct fixture *f, struct findings *fs)
 	return store_check(f->dir, f->store, note_finding, fs, &info);
 }
 
-static void assert_healthy(struct fixture *f)
+__attribute__((unused)) static void assert_healthy(struct fixture *f)
 {
 	struct findings fs;
 	if (examine(f, &fs) != OK) fail_msg("the doctor found: %s", fs.text);

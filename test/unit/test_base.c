@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 
 static void strings_compare_by_their_bytes(void **state)
 {
@@ -270,6 +271,21 @@ static void an_errinfo_speaks_only_for_its_own_error(void **state)
 	assert_int_equal(strlen(info.text), sizeof info.text - 1);
 }
 
+static void a_sentence_is_printable_whatever_it_quotes(void **state)
+{
+	(void)state;
+	struct errinfo info = {0};
+	(void)err_set(&info, ERR_IO, "a\x1b[2J\n\x7f \xc3\xa9 %.*s|\xff\x80", 2, "\xe2\x82\xac");
+	assert_string_equal(info.text, "a?[2J?? \xc3\xa9 ??|??");
+	char wide[400];
+	memset(wide, 0xc3, sizeof wide);
+	for (size_t i = 1; i < sizeof wide; i += 2) wide[i] = (char)0xa9;
+	(void)err_set(&info, ERR_IO, "x%.*s", 300, wide);
+	assert_true(utf8_is_valid(str_c(info.text)));
+	(void)err_set(&info, ERR_IO, "%.*s", 300, wide);
+	assert_true(utf8_is_valid(str_c(info.text)));
+}
+
 static void limits_have_ranges_and_say_so(void **state)
 {
 	(void)state;
@@ -306,6 +322,7 @@ int main(void)
 		cmocka_unit_test(hex_is_read_as_strictly_as_it_is_written),
 		cmocka_unit_test(every_error_has_a_row_of_its_own),
 		cmocka_unit_test(an_errinfo_speaks_only_for_its_own_error),
+		cmocka_unit_test(a_sentence_is_printable_whatever_it_quotes),
 		cmocka_unit_test(limits_have_ranges_and_say_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

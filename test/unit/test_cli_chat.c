@@ -11,9 +11,9 @@
 static struct buf log_text;
 
 static const char *const kind_names[] = {
-    [CHAT_READY] = "ready", [CHAT_OPENED] = "opened", [CHAT_MESSAGE] = "message", [CHAT_OLD] = "old", [CHAT_TEXT] = "text",
-    [CHAT_THINKING] = "thinking", [CHAT_AGAIN] = "again", [CHAT_WAITING] = "waiting", [CHAT_END] = "end",
-    [CHAT_REFUSED] = "refused", [CHAT_LISTED] = "listed", [CHAT_LIST_END] = "list-end",
+	[CHAT_READY] = "ready", [CHAT_OPENED] = "opened",     [CHAT_MESSAGE] = "message", [CHAT_OLD] = "old",
+	[CHAT_TEXT] = "text",   [CHAT_THINKING] = "thinking", [CHAT_AGAIN] = "again",     [CHAT_WAITING] = "waiting",
+	[CHAT_END] = "end",     [CHAT_REFUSED] = "refused",   [CHAT_LISTED] = "listed",   [CHAT_LIST_END] = "list-end",
 };
 
 static void on_send(void *ctx, struct str frame)
@@ -39,7 +39,7 @@ static struct chat *make(const char *conversation)
 {
 	buf_init(&log_text, 1 << 20);
 	struct chat_options o = {
-	    .device_id = STR("me"), .name = STR("here"), .conversation = str_c(conversation), .history = 5};
+		.device_id = STR("me"), .name = STR("here"), .conversation = str_c(conversation), .history = 5};
 	struct chat_hooks h = {.send = on_send, .event = on_event};
 	return chat_new(&o, &h);
 }
@@ -95,7 +95,8 @@ static void member_of(const char *text, const char *key, char out[64])
 static void welcome(struct chat *c)
 {
 	chat_up(c);
-	feed(c, "{\"type\":\"device:welcome\",\"re\":%lld,\"cursor\":\"c9\"}", (long long)id_of(seen(), "device:hello"));
+	feed(c, "{\"type\":\"device:welcome\",\"re\":%lld,\"cursor\":\"c9\"}",
+	     (long long)id_of(seen(), "device:hello"));
 }
 
 /* A chat in a conversation of its own that has said "hi", which became request r1. */
@@ -107,24 +108,25 @@ static struct chat *asked(char message_id[64])
 	const char *text = seen();
 	member_of(text, "messageId", message_id);
 	feed(c, "{\"type\":\"message:ack\",\"re\":%lld,\"messageId\":\"%s\",\"duplicate\":false,\"requestId\":\"r1\"}",
-		(long long)id_of(text, "message:send"), message_id);
+	     (long long)id_of(text, "message:send"), message_id);
 	assert_seen("session:join");
 	return c;
 }
 
 static void delta(struct chat *c, int attempt, int offset, const char *text)
 {
-	feed(c, "{\"type\":\"message:delta\",\"requestId\":\"r1\",\"attempt\":%d,\"offset\":%d,\"kind\":\"text\",\"text\":\"%s\"}",
-		attempt, offset, text);
+	feed(c,
+	     "{\"type\":\"message:delta\",\"requestId\":\"r1\",\"attempt\":%d,\"offset\":%d,\"kind\":\"text\",\"text\":\"%s\"}",
+	     attempt, offset, text);
 }
 
 static void reply(struct chat *c, const char *text, const char *status)
 {
 	feed(c,
-		"{\"type\":\"session:changes\",\"cursor\":\"c10\",\"records\":[{\"type\":\"Message\",\"name\":\"m-%s\","
-		"\"created\":{\"deviceId\":\"\"},\"fields\":{\"conversationId\":\"%.*s\",\"ord\":2,\"role\":\"assistant\","
-		"\"requestId\":\"r1\",\"status\":\"%s\",\"text\":\"%s\"}}]}",
-		status, STR_ARG(chat_conversation(c)), status, text);
+	     "{\"type\":\"session:changes\",\"cursor\":\"c10\",\"records\":[{\"type\":\"Message\",\"name\":\"m-%s\","
+	     "\"created\":{\"deviceId\":\"\"},\"fields\":{\"conversationId\":\"%.*s\",\"ord\":2,\"role\":\"assistant\","
+	     "\"requestId\":\"r1\",\"status\":\"%s\",\"text\":\"%s\"}}]}",
+	     status, STR_ARG(chat_conversation(c)), status, text);
 }
 
 static void an_answer_is_told_once_from_deltas_and_record(void **state)
@@ -174,8 +176,9 @@ static void attempts_are_never_spliced(void **state)
 	char id[64];
 	struct chat *c = asked(id);
 	delta(c, 1, 0, "first");
-	feed(c, "{\"type\":\"request:state\",\"requestId\":\"r1\",\"state\":\"retrying\",\"attempt\":1,"
-		"\"nextTryAt\":\"2026-01-01T00:00:01.000Z\",\"error\":{\"code\":\"provider_interrupted\",\"message\":\"cut\"}}");
+	feed(c,
+	     "{\"type\":\"request:state\",\"requestId\":\"r1\",\"state\":\"retrying\",\"attempt\":1,"
+	     "\"nextTryAt\":\"2026-01-01T00:00:01.000Z\",\"error\":{\"code\":\"provider_interrupted\",\"message\":\"cut\"}}");
 	assert_only_seen("text mine [first]\nwaiting mine provider_interrupted\n");
 	delta(c, 2, 0, "sec");
 	delta(c, 1, 5, "stale");
@@ -224,7 +227,8 @@ static void a_stop_before_the_ack_is_sent_after_it(void **state)
 	member_of(text, "messageId", id);
 	assert_true(chat_stop(c));
 	assert_only_seen("");
-	feed(c, "{\"type\":\"message:ack\",\"re\":%lld,\"messageId\":\"%s\",\"requestId\":\"r1\"}", (long long)sent, id);
+	feed(c, "{\"type\":\"message:ack\",\"re\":%lld,\"messageId\":\"%s\",\"requestId\":\"r1\"}", (long long)sent,
+	     id);
 	assert_seen("\"type\":\"request:stop\"");
 	chat_free(c);
 	buf_release(&log_text);
@@ -248,7 +252,7 @@ static void a_lost_connection_doubles_nothing(void **state)
 	reply(c, "done", "complete");
 	assert_only_seen("");
 	feed(c, "{\"type\":\"message:ack\",\"re\":%lld,\"messageId\":\"%s\",\"duplicate\":true,\"requestId\":\"r1\"}",
-		(long long)sent, id);
+	     (long long)sent, id);
 	text = seen();
 	assert_non_null(strstr(text, "text mine [done]\nend mine [done]\n"));
 	assert_false(chat_is_running(c));
@@ -272,7 +276,7 @@ static void an_expired_cursor_begins_anew(void **state)
 	seen();
 	chat_up(c);
 	feed(c, "{\"type\":\"error\",\"re\":%lld,\"code\":\"cursor_expired\",\"message\":\"\"}",
-		(long long)id_of(seen(), "device:hello"));
+	     (long long)id_of(seen(), "device:hello"));
 	const char *text = seen();
 	assert_non_null(strstr(text, "device:hello"));
 	assert_null(strstr(text, "cursor"));
@@ -288,36 +292,40 @@ static void the_last_conversation_is_opened_with_its_history(void **state)
 	chat_say(c, STR("early"), 1700000000000); /* before it is known where */
 	const char *text = seen();
 	assert_null(strstr(text, "message:send"));
-	feed(c, "{\"type\":\"record:found\",\"re\":%lld,\"records\":[{\"type\":\"Conversation\",\"name\":\"k1\"}]}",
-		(long long)id_of(text, "record:query"));
+	feed(c,
+	     "{\"type\":\"record:found\",\"re\":%lld,\"records\":[{\"type\":\"Request\",\"name\":\"r0\","
+	     "\"fields\":{\"conversationId\":\"k1\"}}]}",
+	     (long long)id_of(text, "record:query"));
 	text = seen();
 	feed(c,
-		"{\"type\":\"record:found\",\"re\":%lld,\"records\":[{\"type\":\"Conversation\",\"name\":\"k1\","
-		"\"fields\":{\"title\":\"T\"}}]}",
-		(long long)id_of(text, "record:query"));
+	     "{\"type\":\"record:found\",\"re\":%lld,\"records\":[{\"type\":\"Conversation\",\"name\":\"k1\","
+	     "\"fields\":{\"title\":\"T\"}}]}",
+	     (long long)id_of(text, "record:query"));
 	text = seen();
 	assert_non_null(strstr(text, "opened <k1> [T]"));
 	int64_t history = id_of(text, "record:query");
 	/* a change overtakes the query's snapshot */
 	feed(c, "{\"type\":\"device:list\",\"devices\":[{\"deviceId\":\"p\",\"name\":\"phone\"}]}");
-	feed(c, "{\"type\":\"session:changes\",\"records\":[{\"type\":\"Message\",\"name\":\"m3\",\"created\":{\"deviceId\":\"p\"},"
-		"\"fields\":{\"conversationId\":\"k1\",\"ord\":3,\"role\":\"user\",\"text\":\"three\"}}]}");
+	feed(c,
+	     "{\"type\":\"session:changes\",\"records\":[{\"type\":\"Message\",\"name\":\"m3\",\"created\":{\"deviceId\":\"p\"},"
+	     "\"fields\":{\"conversationId\":\"k1\",\"ord\":3,\"role\":\"user\",\"text\":\"three\"}}]}");
 	assert_only_seen("");
 	feed(c,
-		"{\"type\":\"record:found\",\"re\":%lld,\"records\":["
-		"{\"type\":\"Message\",\"name\":\"m2\",\"created\":{\"deviceId\":\"\"},\"fields\":{\"conversationId\":\"k1\","
-		"\"ord\":2,\"role\":\"assistant\",\"requestId\":\"r0\",\"status\":\"complete\",\"text\":\"two\"}},"
-		"{\"type\":\"Message\",\"name\":\"m1\",\"created\":{\"deviceId\":\"me\"},\"fields\":{\"conversationId\":\"k1\","
-		"\"ord\":1,\"role\":\"user\",\"text\":\"one\"}}]}",
-		(long long)history);
+	     "{\"type\":\"record:found\",\"re\":%lld,\"records\":["
+	     "{\"type\":\"Message\",\"name\":\"m2\",\"created\":{\"deviceId\":\"\"},\"fields\":{\"conversationId\":\"k1\","
+	     "\"ord\":2,\"role\":\"assistant\",\"requestId\":\"r0\",\"status\":\"complete\",\"text\":\"two\"}},"
+	     "{\"type\":\"Message\",\"name\":\"m1\",\"created\":{\"deviceId\":\"me\"},\"fields\":{\"conversationId\":\"k1\","
+	     "\"ord\":1,\"role\":\"user\",\"text\":\"one\"}}]}",
+	     (long long)history);
 	text = seen();
 	assert_int_equal(strncmp(text, "old mine <here> [one]\nold [two]\nready\n", 37), 0);
 	assert_non_null(strstr(text, "\"conversationId\":\"k1\",\"text\":\"early\""));
 	assert_non_null(strstr(text, "session:join"));
 	assert_non_null(strstr(text, "message <phone> [three]"));
 	/* what the feed tells of the past stays untold */
-	feed(c, "{\"type\":\"session:changes\",\"records\":[{\"type\":\"Message\",\"name\":\"m0\",\"created\":{\"deviceId\":\"p\"},"
-		"\"fields\":{\"conversationId\":\"k1\",\"ord\":1,\"role\":\"user\",\"text\":\"zero\"}}]}");
+	feed(c,
+	     "{\"type\":\"session:changes\",\"records\":[{\"type\":\"Message\",\"name\":\"m0\",\"created\":{\"deviceId\":\"p\"},"
+	     "\"fields\":{\"conversationId\":\"k1\",\"ord\":1,\"role\":\"user\",\"text\":\"zero\"}}]}");
 	assert_only_seen("");
 	chat_free(c);
 	buf_release(&log_text);
@@ -347,13 +355,14 @@ static void a_refusal_for_a_while_keeps_the_message_and_its_id(void **state)
 	const char *text = seen();
 	member_of(text, "messageId", id);
 	feed(c, "{\"type\":\"error\",\"re\":%lld,\"code\":\"storage_full\",\"message\":\"\",\"retryAfterMs\":5}",
-		(long long)id_of(text, "message:send"));
+	     (long long)id_of(text, "message:send"));
 	assert_only_seen("refused mine [hi] storage_full\n");
 	chat_resend(c);
 	text = seen();
 	member_of(text, "messageId", again);
 	assert_string_equal(id, again);
-	feed(c, "{\"type\":\"error\",\"re\":%lld,\"code\":\"too_large\",\"message\":\"\"}", (long long)id_of(text, "message:send"));
+	feed(c, "{\"type\":\"error\",\"re\":%lld,\"code\":\"too_large\",\"message\":\"\"}",
+	     (long long)id_of(text, "message:send"));
 	assert_only_seen("refused [hi] too_large\n");
 	assert_false(chat_is_running(c));
 	chat_free(c);
@@ -366,11 +375,21 @@ static void odd_frames_are_borne(void **state)
 	char id[64];
 	struct chat *c = asked(id);
 	static const char *const odd[] = {
-	    "", "[]", "{}", "null", "{\"type\":7}", "{\"type\":\"no:such\"}", "{\"type\":\"message:delta\"}",
-	    "{\"type\":\"message:delta\",\"requestId\":\"r1\",\"attempt\":1,\"offset\":-5,\"text\":\"x\"}",
-	    "{\"type\":\"session:changes\",\"records\":[null,7,{}]}", "{\"type\":\"record:found\",\"re\":99999}",
-	    "{\"type\":\"session:state\",\"running\":[7,{}]}", "{\"type\":\"message:ack\"}", "{\"type\":\"error\"}",
-	    "{\"type\":\"request:state\"}", "{\"type\":\"message:reset\",\"requestId\":\"zz\",\"attempt\":1}",
+		"",
+		"[]",
+		"{}",
+		"null",
+		"{\"type\":7}",
+		"{\"type\":\"no:such\"}",
+		"{\"type\":\"message:delta\"}",
+		"{\"type\":\"message:delta\",\"requestId\":\"r1\",\"attempt\":1,\"offset\":-5,\"text\":\"x\"}",
+		"{\"type\":\"session:changes\",\"records\":[null,7,{}]}",
+		"{\"type\":\"record:found\",\"re\":99999}",
+		"{\"type\":\"session:state\",\"running\":[7,{}]}",
+		"{\"type\":\"message:ack\"}",
+		"{\"type\":\"error\"}",
+		"{\"type\":\"request:state\"}",
+		"{\"type\":\"message:reset\",\"requestId\":\"zz\",\"attempt\":1}",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(odd); i++) chat_frame(c, str_c(odd[i]));
 	const char *text = seen();
@@ -382,17 +401,17 @@ static void odd_frames_are_borne(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(an_answer_is_told_once_from_deltas_and_record),
-	    cmocka_unit_test(a_gap_is_asked_for_once),
-	    cmocka_unit_test(attempts_are_never_spliced),
-	    cmocka_unit_test(stop_ends_with_what_was_said),
-	    cmocka_unit_test(a_stop_before_the_ack_is_sent_after_it),
-	    cmocka_unit_test(a_lost_connection_doubles_nothing),
-	    cmocka_unit_test(an_expired_cursor_begins_anew),
-	    cmocka_unit_test(the_last_conversation_is_opened_with_its_history),
-	    cmocka_unit_test(a_conversation_that_is_not_there_takes_no_message),
-	    cmocka_unit_test(a_refusal_for_a_while_keeps_the_message_and_its_id),
-	    cmocka_unit_test(odd_frames_are_borne),
+		cmocka_unit_test(an_answer_is_told_once_from_deltas_and_record),
+		cmocka_unit_test(a_gap_is_asked_for_once),
+		cmocka_unit_test(attempts_are_never_spliced),
+		cmocka_unit_test(stop_ends_with_what_was_said),
+		cmocka_unit_test(a_stop_before_the_ack_is_sent_after_it),
+		cmocka_unit_test(a_lost_connection_doubles_nothing),
+		cmocka_unit_test(an_expired_cursor_begins_anew),
+		cmocka_unit_test(the_last_conversation_is_opened_with_its_history),
+		cmocka_unit_test(a_conversation_that_is_not_there_takes_no_message),
+		cmocka_unit_test(a_refusal_for_a_while_keeps_the_message_and_its_id),
+		cmocka_unit_test(odd_frames_are_borne),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

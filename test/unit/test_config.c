@@ -53,25 +53,25 @@ static void every_kind_of_key_is_read(void **state)
 	struct errinfo info;
 	setenv("HOME", "/home/p", 1);
 	assert_int_equal(parse(&c,
-				 "data: ~/roost\n"
-				 "listen: [\"127.0.0.1:1\", \"[::1]:2\"]\n"
-				 "tlsCert: cert.pem\n"
-				 "tlsKey: /k/key.pem\n"
-				 "hosts:\n- a.example\n- b.example\n"
-				 "journal: false\n"
-				 "logLevel: debug\n"
-				 "providers:\n"
-				 "  - name: studio\n"
-				 "    baseUrl: http://127.0.0.1:1234/v1\n"
-				 "    keyFile: studio.key\n"
-				 "    models: [one, two]\n"
-				 "    concurrency: 3\n"
-				 "    allowPrivate: true\n"
-				 "limits:\n"
-				 "  frameBytes: 4096\n"
-				 "  attempts: 1\n",
-				 &info),
-		OK);
+			       "data: ~/roost\n"
+			       "listen: [\"127.0.0.1:1\", \"[::1]:2\"]\n"
+			       "tlsCert: cert.pem\n"
+			       "tlsKey: /k/key.pem\n"
+			       "hosts:\n- a.example\n- b.example\n"
+			       "journal: false\n"
+			       "logLevel: debug\n"
+			       "providers:\n"
+			       "  - name: studio\n"
+			       "    baseUrl: http://127.0.0.1:1234/v1\n"
+			       "    keyFile: studio.key\n"
+			       "    models: [one, two]\n"
+			       "    concurrency: 3\n"
+			       "    allowPrivate: true\n"
+			       "limits:\n"
+			       "  frameBytes: 4096\n"
+			       "  attempts: 1\n",
+			       &info),
+			 OK);
 	assert_string_equal(c.data_dir, "/home/p/roost");
 	assert_string_equal(c.listen[1], "[::1]:2");
 	assert_string_equal(c.tls_cert, "/etc/roost/cert.pem");
@@ -98,28 +98,29 @@ static void a_mistake_is_told_with_its_line_and_changes_nothing(void **state)
 	static const struct {
 		const char *yaml, *says;
 	} cases[] = {
-	    {"journal: false\nlistn: []\n", "roost.yaml:2: there is no key \"listn\"; did you mean listen"},
-	    {"limits:\n  frameByte: 1\n", "did you mean limits.frameBytes"},
-	    {"frameBytes: 4096\n", "limits.frameBytes"},
-	    {"zzzzzzzz: 1\n", "roost.yaml:1: there is no key \"zzzzzzzz\""},
-	    {"journal: false\ndeflate: yes please\n", "roost.yaml:2: deflate is \"yes please\"; it must be true or false"},
-	    {"logLevel: loud\n", "roost.yaml:1: logLevel is \"loud\""},
-	    {"limits:\n  # bytes\n  frameBytes: 16M\n", "roost.yaml:3: limits.frameBytes is \"16M\""},
-	    {"limits:\n  frameBytes: 1\n", "it must be from 4096 to"},
-	    {"hosts: one\n", "roost.yaml:1: "},
-	    {"data: [a]\n", "roost.yaml:1: "},
-	    {"data: {\n", "roost.yaml"},
-	    {"- a\n", "roost.yaml"},
-	    {"data: /a\ndata: /b\n", "already seen"},
-	    {"hosts: [&a x, *a]\n", "roost.yaml:1: "},
-	    {"data: \"/a\\u009b\"\n", "roost.yaml:1: data holds a control character"},
-	    {"providers:\n  - name: A!\n", "roost.yaml:2: providers[0].name"},
-	    {"providers:\n  - name: local\n", "built-in"},
-	    {"providers:\n  - name: a\n    baseUrl: ftp://x\n", "baseUrl must begin"},
-	    {"providers:\n  - name: a\n    dialect: cobol\n", "dialect is \"cobol\""},
-	    {"providers:\n  - {name: a, baseUrl: http://x}\n  - {name: a, baseUrl: http://x}\n", "two providers"},
-	    {"providers:\n  - {name: a, baseUrl: http://x, concurrency: -1}\n", "concurrency"},
-	    {"providers:\n  - {name: a, baseUrl: http://x, allowPrivate: 1}\n", "allowPrivate"},
+		{"journal: false\nlistn: []\n", "roost.yaml:2: there is no key \"listn\"; did you mean listen"},
+		{"limits:\n  frameByte: 1\n", "did you mean limits.frameBytes"},
+		{"frameBytes: 4096\n", "limits.frameBytes"},
+		{"zzzzzzzz: 1\n", "roost.yaml:1: there is no key \"zzzzzzzz\""},
+		{"journal: false\ndeflate: yes please\n",
+		 "roost.yaml:2: deflate is \"yes please\"; it must be true or false"},
+		{"logLevel: loud\n", "roost.yaml:1: logLevel is \"loud\""},
+		{"limits:\n  # bytes\n  frameBytes: 16M\n", "roost.yaml:3: limits.frameBytes is \"16M\""},
+		{"limits:\n  frameBytes: 1\n", "it must be from 4096 to"},
+		{"hosts: one\n", "roost.yaml:1: "},
+		{"data: [a]\n", "roost.yaml:1: "},
+		{"data: {\n", "roost.yaml"},
+		{"- a\n", "roost.yaml"},
+		{"data: /a\ndata: /b\n", "already seen"},
+		{"hosts: [&a x, *a]\n", "roost.yaml:1: "},
+		{"data: \"/a\\u009b\"\n", "roost.yaml:1: data holds a control character"},
+		{"providers:\n  - name: A!\n", "roost.yaml:2: providers[0].name"},
+		{"providers:\n  - name: local\n", "built-in"},
+		{"providers:\n  - name: a\n    baseUrl: ftp://x\n", "baseUrl must begin"},
+		{"providers:\n  - name: a\n    dialect: cobol\n", "dialect is \"cobol\""},
+		{"providers:\n  - {name: a, baseUrl: http://x}\n  - {name: a, baseUrl: http://x}\n", "two providers"},
+		{"providers:\n  - {name: a, baseUrl: http://x, concurrency: -1}\n", "concurrency"},
+		{"providers:\n  - {name: a, baseUrl: http://x, allowPrivate: 1}\n", "allowPrivate"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct config c;
@@ -135,10 +136,10 @@ static void what_is_printed_reads_back_the_same(void **state)
 {
 	(void)state;
 	static const char *const files[] = {
-	    "",
-	    "data: \"/a b/\\\"quoted\\\" \\u00e9\"\nhosts: [x, \"y: z\"]\n",
-	    "providers:\n  - {name: a, baseUrl: 'http://x'}\n  - {name: b, dialect: silent, keyFile: /k, models: [m]}\n"
-	    "limits: {attempts: 9}\n",
+		"",
+		"data: \"/a b/\\\"quoted\\\" \\u00e9\"\nhosts: [x, \"y: z\"]\n",
+		("providers:\n  - {name: a, baseUrl: 'http://x'}\n  - {name: b, dialect: silent, keyFile: /k, models: [m]}\n"
+		 "limits: {attempts: 9}\n"),
 	};
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		struct config a, b;
@@ -181,18 +182,18 @@ static void an_address_beyond_loopback_needs_tls_or_a_proxy(void **state)
 		const char *yaml;
 		bool good;
 	} cases[] = {
-	    {"listen: ['0.0.0.0:1']\n", false},
-	    {"listen: ['[::]:1']\n", false},
-	    {"listen: ['[::1]:1', '127.8.9.1:2', 'localhost:0']\n", true},
-	    {"listen: ['0.0.0.0:1']\ntrustProxy: true\n", true},
-	    {"listen: ['0.0.0.0:1']\ntlsCert: /c\ntlsKey: /k\n", true},
-	    {"listen: ['0.0.0.0:1']\ntlsCert: /c\n", false},
-	    {"tlsKey: /k\n", false},
-	    {"listen: ['127.0.0.1']\n", false},
-	    {"listen: ['127.0.0.1:65536']\n", false},
-	    {"listen: ['::1:80']\n", false},
-	    {"listen: [':80']\n", false},
-	    {"defaultModel: ''\n", false},
+		{"listen: ['0.0.0.0:1']\n", false},
+		{"listen: ['[::]:1']\n", false},
+		{"listen: ['[::1]:1', '127.8.9.1:2', 'localhost:0']\n", true},
+		{"listen: ['0.0.0.0:1']\ntrustProxy: true\n", true},
+		{"listen: ['0.0.0.0:1']\ntlsCert: /c\ntlsKey: /k\n", true},
+		{"listen: ['0.0.0.0:1']\ntlsCert: /c\n", false},
+		{"tlsKey: /k\n", false},
+		{"listen: ['127.0.0.1']\n", false},
+		{"listen: ['127.0.0.1:65536']\n", false},
+		{"listen: ['::1:80']\n", false},
+		{"listen: [':80']\n", false},
+		{"defaultModel: ''\n", false},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct config c;
@@ -218,7 +219,8 @@ static void the_reference_in_the_manual_is_what_is_printed(void **state)
 	fclose(f);
 	assert_int_equal(parse(&c, "data: /home/you/.local/share/roost\n", &info), OK);
 	char *text = printed(&c);
-	if (strstr(doc.p, text) == NULL) fail_msg("put the output of `roost serve --print-config` into docs/operations.md");
+	if (strstr(doc.p, text) == NULL)
+		fail_msg("put the output of `roost serve --print-config` into docs/operations.md");
 	free(text);
 	buf_release(&doc);
 	config_release(&c);
@@ -227,13 +229,13 @@ static void the_reference_in_the_manual_is_what_is_printed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(an_empty_file_leaves_the_defaults),
-	    cmocka_unit_test(every_kind_of_key_is_read),
-	    cmocka_unit_test(a_mistake_is_told_with_its_line_and_changes_nothing),
-	    cmocka_unit_test(what_is_printed_reads_back_the_same),
-	    cmocka_unit_test(the_command_line_goes_over_the_file),
-	    cmocka_unit_test(an_address_beyond_loopback_needs_tls_or_a_proxy),
-	    cmocka_unit_test(the_reference_in_the_manual_is_what_is_printed),
+		cmocka_unit_test(an_empty_file_leaves_the_defaults),
+		cmocka_unit_test(every_kind_of_key_is_read),
+		cmocka_unit_test(a_mistake_is_told_with_its_line_and_changes_nothing),
+		cmocka_unit_test(what_is_printed_reads_back_the_same),
+		cmocka_unit_test(the_command_line_goes_over_the_file),
+		cmocka_unit_test(an_address_beyond_loopback_needs_tls_or_a_proxy),
+		cmocka_unit_test(the_reference_in_the_manual_is_what_is_printed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -479,6 +479,8 @@ int main(void)
 		TEST(a_reader_can_stop_and_a_missing_journal_is_told),
 		TEST(a_full_disk_drops_lines_and_says_so_later),
 		TEST(dropped_lines_are_told_without_a_new_event),
+		TEST(numbers_go_on_without_the_current_file),
+		TEST(nothing_is_missed_when_files_rotate_under_a_reader),
 		TEST(many_threads_tell_while_others_read_and_files_rotate),
 		TEST(the_tail_sees_every_line),
 		TEST(a_null_journal_takes_everything),

@@ -182,20 +182,20 @@ static const struct {
 	enum err err;
 	const char *text, *says;
 } endings[] = {
-    {"never a byte", {{RAW_HANG, NULL, 0}}, ERR_PROVIDER_TIMEOUT, "", "firstTokenMs"},
-    {"a head, then nothing", {{RAW_SEND, HEAD, 0}, {RAW_HANG, NULL, 0}}, ERR_PROVIDER_TIMEOUT, "", "firstTokenMs"},
-    {"silence in the middle", {{RAW_SEND, HEAD CHUNK("Hi"), 0}, {RAW_HANG, NULL, 0}}, ERR_PROVIDER_TIMEOUT, "Hi", "streamIdleMs"},
-    {"silence after the finish reason", {{RAW_SEND, HEAD CHUNK("Hi") STOP, 0}, {RAW_HANG, NULL, 0}}, OK, "Hi", NULL},
-    {"comments are silence", {{RAW_SEND, HEAD CHUNK("Hi"), 0}, {RAW_DRIP, ": still here, still here, still here, still here, still here,"
-      " still here, still here, still here, still here, still here, still here, still here, still here, still here", 0}, {RAW_HANG, NULL, 0}},
-     ERR_PROVIDER_TIMEOUT, "Hi", "streamIdleMs"},
-    {"cut in a character", {{RAW_SEND, HEAD "data: {\"choices\":[{\"delta\":{\"content\":\"\xc3", 0}, {RAW_CLOSE, NULL, 0}}, ERR_PROVIDER_CUT, "", "JSON"},
-    {"cut after text", {{RAW_SEND, HEAD CHUNK("Hi"), 0}, {RAW_CLOSE, NULL, 0}}, ERR_PROVIDER_CUT, "Hi", "ended before"},
-    {"reset after text", {{RAW_SEND, HEAD CHUNK("Hi"), 0}, {RAW_WAIT, NULL, 5}, {RAW_RESET, NULL, 0}}, ERR_PROVIDER_CUT, "Hi", "broke off"},
-    {"a status", {{RAW_SEND, "HTTP/1.1 429 X\r\nRetry-After: 1\r\n\r\n{\"error\":{\"message\":\"\"}}", 0}, {RAW_CLOSE, NULL, 0}}, ERR_PROVIDER_BUSY, "", "429"},
-    {"a redirect", {{RAW_SEND, "HTTP/1.1 302 F\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", 0}}, ERR_PROVIDER_REFUSED, "", "redirect"},
-    {"an error in 200", {{RAW_SEND, "HTTP/1.1 200 OK\r\n\r\n{\"error\":{\"message\":\"out of order\"}}", 0}, {RAW_CLOSE, NULL, 0}}, ERR_PROVIDER, "", "out of order"},
-    {"the wrong content type", {{RAW_SEND, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" CHUNK("Hi") STOP, 0}, {RAW_CLOSE, NULL, 0}}, OK, "Hi", NULL},
+	{"never a byte", {{RAW_HANG, NULL, 0}}, ERR_PROVIDER_TIMEOUT, "", "firstTokenMs"},
+	{"a head, then nothing", {{RAW_SEND, HEAD, 0}, {RAW_HANG, NULL, 0}}, ERR_PROVIDER_TIMEOUT, "", "firstTokenMs"},
+	{"silence in the middle", {{RAW_SEND, HEAD CHUNK("Hi"), 0}, {RAW_HANG, NULL, 0}}, ERR_PROVIDER_TIMEOUT, "Hi", "streamIdleMs"},
+	{"silence after the finish reason", {{RAW_SEND, HEAD CHUNK("Hi") STOP, 0}, {RAW_HANG, NULL, 0}}, OK, "Hi", NULL},
+	{"comments are silence", {{RAW_SEND, HEAD CHUNK("Hi"), 0}, {RAW_DRIP, ": still here, still here, still here, still here, still here,"
+	 " still here, still here, still here, still here, still here, still here, still here, still here, still here", 0}, {RAW_HANG, NULL, 0}},
+	 ERR_PROVIDER_TIMEOUT, "Hi", "streamIdleMs"},
+	{"cut in a character", {{RAW_SEND, HEAD "data: {\"choices\":[{\"delta\":{\"content\":\"\xc3", 0}, {RAW_CLOSE, NULL, 0}}, ERR_PROVIDER_CUT, "", "JSON"},
+	{"cut after text", {{RAW_SEND, HEAD CHUNK("Hi"), 0}, {RAW_CLOSE, NULL, 0}}, ERR_PROVIDER_CUT, "Hi", "ended before"},
+	{"reset after text", {{RAW_SEND, HEAD CHUNK("Hi"), 0}, {RAW_WAIT, NULL, 5}, {RAW_RESET, NULL, 0}}, ERR_PROVIDER_CUT, "Hi", "broke off"},
+	{"a status", {{RAW_SEND, "HTTP/1.1 429 X\r\nRetry-After: 1\r\n\r\n{\"error\":{\"message\":\"\"}}", 0}, {RAW_CLOSE, NULL, 0}}, ERR_PROVIDER_BUSY, "", "429"},
+	{"a redirect", {{RAW_SEND, "HTTP/1.1 302 F\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", 0}}, ERR_PROVIDER_REFUSED, "", "redirect"},
+	{"an error in 200", {{RAW_SEND, "HTTP/1.1 200 OK\r\n\r\n{\"error\":{\"message\":\"out of order\"}}", 0}, {RAW_CLOSE, NULL, 0}}, ERR_PROVIDER, "", "out of order"},
+	{"the wrong content type", {{RAW_SEND, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" CHUNK("Hi") STOP, 0}, {RAW_CLOSE, NULL, 0}}, OK, "Hi", NULL},
 };
 /* clang-format on */
 

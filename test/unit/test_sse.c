@@ -44,6 +44,7 @@ static const struct {
 	{"data: a\n\n\xef\xbb\xbf"
 	 "data: b\n\n",
 	 "|a;"},
+	{"data: a\r\ndata: b\r\n\r\n", "|a\nb;"},
 	{"data: [DONE]", "|[DONE];"},
 	{"data: [DONE]\n", "|[DONE];"},
 	{"\n\n\n", ""},

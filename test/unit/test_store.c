@@ -198,6 +198,66 @@ static void a_failed_command_leaves_nothing_and_its_batch_alone(void **state)
 	assert_healthy(f);
 }
 
+/* Counts how often it ran. */
+struct again {
+	struct fixture *f;
+	char name[24];
+	int runs;
+	bool wrote_first, fails;
+};
+static enum err again_run(struct txn *t, void *ctx)
+{
+	struct again *a = ctx;
+	struct record r = {.zone = a->f->zone, .type = RT_PROJECT, .name = str_c(a->name), .fields = STR("{}")};
+	a->runs++;
+	enum err e = a->fails && !a->wrote_first ? OK : txn_put(t, &r);
+	return a->fails && e == OK ? ERR_FORBIDDEN : e;
+}
+
+/* One transaction with a failing command in it, refused before or after its first write. */
+static void fail_one_of(struct fixture *f, bool repeatable, bool wrote_first, int *out_runs)
+{
+	enum { N = 40, BAD = 20 };
+	static struct call calls[N];
+	static struct again jobs[N];
+	static int serial;
+	*out_runs = 0;
+	store_set_window_us(f->store, 20000); /* all in one batch */
+	for (int i = 0; i < N; i++) {
+		jobs[i] = (struct again){.f = f, .wrote_first = wrote_first, .fails = i == BAD};
+		(void)snprintf(jobs[i].name, sizeof jobs[i].name, "again%d", serial++);
+		call_init(f, &calls[i], again_run, &jobs[i]);
+		calls[i].op.repeatable = repeatable;
+		store_submit(f->store, &calls[i].op);
+	}
+	await(f, &calls[N - 1]);
+	store_set_window_us(f->store, 0);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(calls[i].op.err, i == BAD ? ERR_FORBIDDEN : OK);
+		assert_int_equal(STAILQ_EMPTY(&calls[i].op.changes), i == BAD);
+		struct change *c = STAILQ_FIRST(&calls[i].op.changes);
+		if (c != NULL) assert_null(STAILQ_NEXT(c, link));
+		*out_runs += jobs[i].runs;
+		store_op_release(&calls[i].op);
+		assert_int_equal(get(f, RT_PROJECT, jobs[i].name, NULL), i == BAD ? ERR_NOT_FOUND : OK);
+	}
+}
+
+static void only_repeatable_commands_run_again_and_only_after_a_late_failure(void **state)
+{
+	struct fixture *f = *state;
+	int runs;
+	fail_one_of(f, false, true, &runs);
+	assert_int_equal(runs, 40);
+	fail_one_of(f, true, false, &runs);
+	assert_int_equal(runs, 40);
+	fail_one_of(f, true, true, &runs);
+	assert_true(runs > 40 && runs <= 61);
+	struct zone_info zi = zone_of(f);
+	assert_true(zi.records == 117 && zi.seq == 117);
+	assert_healthy(f);
+}
+
 static enum err many_zones_run(struct txn *t, void *ctx)
 {
 	struct fixture *f = ctx;
@@ -279,6 +339,19 @@ static void principals_are_known_to_every_thread(void **state)
 	fixture_close(f);
 	fixture_open(f);
 	assert_true(str_eq(store_principal(f->store, f->actor)->device_id, STR("phone")));
+}
+
+static void without_an_actor_it_is_the_users_daemon(void **state)
+{
+	struct fixture *f = *state;
+	struct record r;
+	uint32_t phone = f->actor;
+	f->actor = 0;
+	assert_int_equal(put(f, RT_PROJECT, "p", "{}"), OK);
+	f->actor = phone;
+	assert_int_equal(get(f, RT_PROJECT, "p", &r), OK);
+	const struct principal *p = store_principal(f->store, r.created_by);
+	assert_true(p->device_id.n == 0 && p->user == f->user);
 }
 
 /* ---- messages, requests ---- */
@@ -827,10 +900,12 @@ int main(void)
 		T(a_copy_from_before_the_last_change_is_not_saved),
 		T(a_name_exists_once),
 		T(a_failed_command_leaves_nothing_and_its_batch_alone),
+		T(only_repeatable_commands_run_again_and_only_after_a_late_failure),
 		T(a_rolled_back_zone_type_and_principal_do_not_exist),
 		T(a_user_has_only_so_many_zones),
 		T(a_tombstone_keeps_its_name),
 		T(principals_are_known_to_every_thread),
+		T(without_an_actor_it_is_the_users_daemon),
 		T(messages_come_newest_first_and_in_pages),
 		T(open_requests_are_found_oldest_first),
 		T(a_feed_in_pages_has_no_gap_and_splits_no_group),

@@ -1,0 +1,304 @@
+// roost chat in a real terminal (tmux): what a person sees and does.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { after, afterEach, before, describe, it } from "node:test";
+import { Daemon, newId, program, scratch, sleep, until } from "../lib/roost.mjs";
+
+const server = `roost-test-${process.pid}`;
+let home;
+let daemon;
+let terminals = 0;
+
+const tmux = (...args) => execFileSync("tmux", ["-L", server, "-f", "/dev/null", ...args], { encoding: "utf8", stdio: "pipe" });
+
+class Terminal {
+	// Runs `roost chat` in a terminal of its own. When it ends, "left with STATUS" stands on the screen.
+	constructor(args = [], { width = 80, height = 24, term } = {}) {
+		this.name = `t${terminals++}`;
+		this.modes = join(home, `${this.name}.stty`);
+		const quoted = ["chat", "--data", daemon.data, ...args].map((a) => `'${a}'`).join(" ");
+		const command = `trap : INT; stty -g >${this.modes}; ${term ? `TERM=${term} ` : ""}${program} ${quoted}; echo "left with $?"; stty -g >>${this.modes}; exec sleep 600`;
+		tmux("new-session", "-d", "-s", this.name, "-x", String(width), "-y", String(height), "-e", `HOME=${home}`, "sh", "-c", command);
+	}
+
+	keys(...keys) {
+		tmux("send-keys", "-t", this.name, ...keys);
+	}
+
+	type(text) {
+		tmux("send-keys", "-t", this.name, "-l", text);
+	}
+
+	line(text) {
+		this.type(text);
+		this.keys("Enter");
+	}
+
+	// All that is and was on the screen; lines that the terminal wrapped are joined.
+	text() {
+		return tmux("capture-pane", "-p", "-J", "-S", "-1000", "-t", this.name).replace(/[ \n]+$/, "");
+	}
+
+	async sees(what, ms = 8000) {
+		const found = () => (what instanceof RegExp ? what.test(this.text()) : this.text().includes(what));
+		await until(found, `${what} on the screen:\n${this.text()}`, ms).catch(() => {
+			throw new Error(`no ${what} on the screen:\n${this.text()}`);
+		});
+	}
+
+	async left(status) {
+		await this.sees(`left with ${status}`);
+		const [begun, ended] = await until(async () => {
+			const lines = (await readFile(this.modes, "utf8")).trim().split("\n");
+			return lines.length === 2 && lines;
+		}, "the terminal's modes");
+		assert.equal(ended, begun, "the terminal was not put back");
+	}
+}
+
+const slow = (tokens, rate) => ["--param", `tokens=${tokens}`, "--param", `tokensPerSecond=${rate}`];
+const squeezed = (text) => text.replace(/\s+/g, "");
+const isRunning = async () => (await daemon.operator("GET", "status")).requests.running > 0;
+
+before(async () => {
+	home = await scratch("home");
+	daemon = await Daemon.start();
+	tmux("new-session", "-d", "-s", "keep", "sleep", "600");
+});
+
+afterEach(() => {
+	for (const name of tmux("list-sessions", "-F", "#S").trim().split("\n")) if (name !== "keep") tmux("kill-session", "-t", name);
+});
+
+after(async () => {
+	tmux("kill-server");
+	await daemon?.remove();
+	await rm(home, { recursive: true, force: true });
+});
+
+// The texts of a conversation's messages, in order.
+async function messages(device, conversationId) {
+	const { records } = await device.call("record:query", {
+		recordType: "Message",
+		filter: [{ field: "conversationId", op: "eq", value: conversationId }],
+		sort: [{ field: "ord", ascending: true }],
+	});
+	return records.map((r) => r.fields.text);
+}
+
+// The conversation in which a model was asked last.
+async function newest(device) {
+	const { records } = await device.call("record:query", {
+		recordType: "Request",
+		sort: [{ field: "createdAt", ascending: false }],
+		limit: 1,
+	});
+	return records[0]?.fields.conversationId;
+}
+
+describe("a person in a terminal", () => {
+	it("sees the answer stream in above the line that is being typed", async () => {
+		const phone = await daemon.device();
+		const t = new Terminal(["-c", "new", ...slow(40, 40)], { width: 37 });
+		await t.sees(/^>/m);
+		t.line("tell me");
+		await until(isRunning, "the answer to run");
+		t.type("half a li");
+		await t.sees("> half a li");
+		assert.ok(await isRunning(), "the answer was over too early");
+		t.type("ne");
+		await until(async () => !(await isRunning()), "the answer to end");
+		const [, answer] = await until(async () => {
+			const all = await messages(phone, await newest(phone));
+			return all.length === 2 && all;
+		}, "the committed answer");
+		await t.sees(/> half a line$/);
+		assert.equal(squeezed(t.text()), squeezed(`> tell me ${answer} > half a line`));
+		t.keys("C-c"); // nothing runs: the line is dropped
+		await t.sees(/\n>$/);
+		t.keys("C-d");
+		await t.left(0);
+	});
+
+	it("stops the answer with Ctrl-C and leaves with a second one", async () => {
+		const t = new Terminal(["-c", "new", ...slow(1000, 40)]);
+		await t.sees(/^>/m);
+		t.line("go on for ever");
+		await until(isRunning, "the answer to run");
+		await sleep(200);
+		t.keys("C-c");
+		await t.sees("(stopped)");
+		await until(async () => !(await isRunning()), "the answer to stop", 1000);
+		t.keys("C-c");
+		await t.left(0);
+	});
+
+	it("asks again with /retry", async () => {
+		const t = new Terminal(["-c", "new", ...slow(30, 30)]);
+		await t.sees(/^>/m);
+		t.line("again");
+		await until(isRunning, "the answer to run");
+		t.keys("C-c");
+		await t.sees("(stopped)");
+		t.line("/retry");
+		await until(isRunning, "the second attempt to run");
+		await until(async () => !(await isRunning()), "the second attempt to end");
+		t.keys("C-d");
+		await t.left(0);
+	});
+
+	it("sees what another device says, by its name, with nothing in it that a terminal would obey", async () => {
+		const phone = await daemon.device({ name: "Ann's phone" });
+		const t = new Terminal(["-c", "new", ...slow(2, 0)]);
+		await t.sees(/^>/m);
+		t.line("hello");
+		await t.sees(/hello\n\S+/);
+		const conversationId = await until(() => newest(phone), "the conversation");
+		t.type("typing");
+		await phone.send({ text: "up\u001b[2J\u001b]0;x\u0007\u009b31mhere 日本語\nline two", conversationId });
+		await t.sees("Ann's phone> up[2J]0;x31mhere 日本語\nline two\n> typing");
+		const { reply } = await phone.converse({ text: "and you?", conversationId, model: "local:test", params: { tokens: 6 } });
+		await t.sees(`Ann's phone> and you?\n${reply.fields.text}\n> typing`);
+		phone.close?.();
+	});
+
+	it("edits with arrow keys and history", async () => {
+		const phone = await daemon.device();
+		const t = new Terminal(["-c", "new", ...slow(1, 0)]);
+		await t.sees(/^>/m);
+		t.line("a firzt");
+		await t.sees(/firzt\n\S+/);
+		t.keys("Up");
+		await t.sees(/> a firzt$/);
+		t.keys("Left", "BSpace", "s", "Enter");
+		await until(async () => (await messages(phone, await newest(phone))).includes("a first"), "the edited line");
+		t.line("two \\");
+		t.line("lines");
+		await until(async () => (await messages(phone, await newest(phone))).includes("two \nlines"), "the joined lines");
+	});
+
+	it("goes between conversations", async () => {
+		const phone = await daemon.device();
+		const t = new Terminal(["-c", "new", ...slow(1, 0)]);
+		await t.sees(/^>/m);
+		t.line("first topic");
+		await t.sees(/first topic\n\S+/);
+		t.line("/new");
+		t.line("second topic");
+		await t.sees(/second topic\n\S+/);
+		t.line("/list");
+		await t.sees(/1 {2}.* second topic\n +2 {2}.* first topic/);
+		t.line("/open 2");
+		await t.sees(/first topic \(.*\)\n> first topic/);
+		t.line("back again");
+		await until(async () => (await messages(phone, await newest(phone))).join().startsWith("first topic"), "the message");
+		t.line("/open 77");
+		await t.sees("/open wants a number");
+		t.line("/frob");
+		await t.sees("there is no /frob");
+		t.line("/help");
+		await t.sees("/retry");
+		t.line("//slash");
+		await until(async () => (await messages(phone, await newest(phone))).includes("/slash"), "a message with a slash");
+		t.line("/quit");
+		await t.left(0);
+	});
+
+	it("keeps what is said while the daemon is away, and sends it once", async () => {
+		const t = new Terminal(["-c", "new", ...slow(200, 60)]);
+		await t.sees(/^>/m);
+		t.line("before");
+		await until(isRunning, "the answer to run");
+		await sleep(300);
+		await daemon.kill();
+		await t.sees("connecting again");
+		t.line("meanwhile");
+		await daemon.restart();
+		await t.sees("(connected again)", 15_000);
+		const phone = await daemon.device();
+		const conversation = await newest(phone);
+		const texts = await until(
+			async () => {
+				const all = await messages(phone, conversation);
+				return all.length === 4 && all;
+			},
+			"both answers",
+			20_000,
+		);
+		assert.deepEqual(texts.filter((text) => text === "meanwhile" || text === "before").sort(), ["before", "meanwhile"]);
+		const [last] = texts.slice(-1);
+		await t.sees(/> $|>$/);
+		await until(() => squeezed(t.text()).includes(squeezed(last)), "the last answer on the screen");
+		t.keys("C-d");
+		await t.left(0);
+	});
+
+	it("follows a change of the window's size", async () => {
+		const phone = await daemon.device({ name: "p" });
+		const t = new Terminal(["-c", "new", ...slow(60, 40)], { width: 60 });
+		await t.sees(/^>/m);
+		t.line("wide then narrow");
+		await until(isRunning, "the answer to run");
+		t.type("typed");
+		await sleep(300);
+		tmux("resize-window", "-t", t.name, "-x", "33", "-y", "24");
+		await until(async () => !(await isRunning()), "the answer to end");
+		await t.sees(/> typed$/);
+		const conversationId = await newest(phone);
+		await phone.send({ text: "x".repeat(33), conversationId });
+		await t.sees(/p> x{30,}/);
+		await t.sees(/> typed$/);
+	});
+
+	it("comes back as it was after Ctrl-Z", async () => {
+		const t = new Terminal();
+		tmux("respawn-pane", "-k", "-t", t.name, "-e", `HOME=${home}`, "-e", "PS1=shell: ", "bash", "--norc");
+		t.line(`${program} chat --data ${daemon.data} -c new -p tokens=1`);
+		await t.sees(/^> *$/m);
+		t.type("par");
+		await t.sees(/> par$/);
+		t.keys("C-z");
+		await t.sees("Stopped");
+		t.line("fg");
+		await t.sees(/> par$/);
+		t.type("tly");
+		await t.sees(/> partly$/);
+		t.keys("C-c");
+		await t.sees(/\n>$/);
+		t.keys("C-d");
+		await t.sees(/shell:$/);
+	});
+
+	it("leaves with 77 when its device is revoked", async () => {
+		const t = new Terminal(["-c", "new"]);
+		await t.sees(/^>/m);
+		const { devices } = await until(async () => {
+			const list = await daemon.operator("GET", "devices");
+			return list.devices.some((d) => d.online && d.platform === "terminal") && list;
+		}, "the terminal to be online");
+		const { deviceId } = devices.find((d) => d.online && d.platform === "terminal");
+		await daemon.operator("POST", "devices/revoke", { deviceId });
+		await t.sees("no longer paired");
+		await t.left(77);
+	});
+
+	it("has no colour with NO_COLOR, and works on a dumb terminal", async () => {
+		const t = new Terminal(["-c", "new", ...slow(5, 0)], { term: "dumb" });
+		await sleep(300);
+		t.line("plain");
+		await t.sees(/plain\n\w+( \w+)*/);
+		t.keys("C-d");
+		await t.left(0);
+	});
+});
+
+describe("one message on a terminal", () => {
+	it("streams its answer to the screen and ends", async () => {
+		const t = new Terminal([...slow(30, 60), "in", "one", "go"]);
+		await t.sees(/\S+ \S+/);
+		await t.left(0);
+		assert.equal(t.text().split("left with")[0].trim().split(/\s+/).length, 30);
+	});
+});
