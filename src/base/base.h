@@ -21,16 +21,16 @@ struct str {
 };
 
 #define STR(lit) ((struct str){(lit), sizeof(lit) - 1})
-#define STR_INIT(lit) {(lit), sizeof(lit) - 1} /* the same for static tables */
+#define STR_INIT(lit)                                                                                                  \
+	{                                                                                                              \
+		(lit), sizeof(lit) - 1                                                                                 \
+	} /* the same for static tables */
 #define STR_NONE ((struct str){NULL, 0})
 #define STR_ARG(s) (int)(s).n, (s).p /* for "%.*s" */
 
 static inline struct str str_c(const char *s) { return (struct str){s, s ? strlen(s) : 0}; }
 static inline struct str str_n(const char *p, size_t n) { return (struct str){p, n}; }
-static inline bool str_eq(struct str a, struct str b)
-{
-	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
+static inline bool str_eq(struct str a, struct str b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
 static inline bool str_starts(struct str s, struct str prefix)
 {
 	return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
@@ -54,7 +54,7 @@ size_t xmul(size_t n, size_t size);
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #ifndef MIN /* <sys/param.h> has the same */
-#undef MIN /* some of libc's headers bring their own */
+#undef MIN  /* some of libc's headers bring their own */
 #undef MAX
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

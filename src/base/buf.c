@@ -49,8 +49,7 @@ bool buf_add_int(struct buf *b, int64_t v)
 	char tmp[24];
 	size_t i = sizeof tmp;
 	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-	do
-		tmp[--i] = (char)('0' + u % 10);
+	do tmp[--i] = (char)('0' + u % 10);
 	while ((u /= 10) != 0);
 	if (v < 0) tmp[--i] = '-';
 	return buf_add(b, tmp + i, sizeof tmp - i);

@@ -5,7 +5,6 @@
 
 #include "base/base.h"
 #include "base/utf8.h"
-#include "base/utf8.h"
 
 static const struct row {
 	const char *code, *text;
@@ -13,14 +12,11 @@ static const struct row {
 	bool retry;
 } rows[ERR_COUNT] = {
 #define X(sym, code, http, exit, retry, text) {code, text, http, exit, retry},
-    ERR_MAP(X)
+	ERR_MAP(X)
 #undef X
 };
 
-static const struct row *row_of(enum err e)
-{
-	return (unsigned)e < ERR_COUNT ? &rows[e] : &rows[ERR_INTERNAL];
-}
+static const struct row *row_of(enum err e) { return (unsigned)e < ERR_COUNT ? &rows[e] : &rows[ERR_INTERNAL]; }
 
 const char *err_code(enum err e) { return row_of(e)->code; }
 int err_http(enum err e) { return row_of(e)->http; }
@@ -40,7 +36,8 @@ static void make_printable(char *s)
 {
 	for (size_t n = strlen(s), len; n > 0; s += len, n -= len) {
 		unsigned char c = (unsigned char)*s;
-		for (len = 1; len <= 4 && len <= n && !utf8_is_valid(str_n(s, len)); len++) {}
+		for (len = 1; len <= 4 && len <= n && !utf8_is_valid(str_n(s, len)); len++) {
+		}
 		if (len > 4 || len > n) len = 1;
 		bool c1 = len == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0;
 		if (c1) s[1] = '?';

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* clang-format off */
 /*      symbol                wire code              HTTP exit retry  default sentence */
 #define ERR_MAP(X)                                                                                                     \
 	X(OK,                   "ok",                    200, 0,  false, "no error")                                       \
@@ -67,12 +68,13 @@
 	X(ERR_USAGE,            "usage",                 400, 64, false, "wrong usage")                                    \
 	X(ERR_CONFIG,           "bad_config",            400, 78, false, "the configuration is wrong")                     \
 	X(ERR_UNAVAILABLE,      "unavailable",           503, 69, true,  "no daemon answers; start one with: roost serve")
+/* clang-format on */
 
 enum err {
 #define X(sym, code, http, exit, retry, text) sym,
 	ERR_MAP(X)
 #undef X
-	ERR_COUNT
+		ERR_COUNT
 };
 
 /* What went wrong, for a person. `text` is a sentence without a final stop; empty means the row's default. Never holds

@@ -16,7 +16,7 @@ void sha256_add(struct sha256 *s, struct str data);
 void sha256_end(struct sha256 *s, unsigned char out[SHA256_LEN]);
 
 uint64_t hash64(struct str data, uint64_t seed);
-void hex_encode(const unsigned char *p, size_t n, char *out); /* 2n characters and a NUL */
+void hex_encode(const unsigned char *p, size_t n, char *out);  /* 2n characters and a NUL */
 bool hex_decode(struct str hex, unsigned char *out, size_t n); /* exactly 2n lower-case digits */
 /* Equality in a time that does not depend on where the bytes differ. */
 bool secret_eq(const void *a, const void *b, size_t n);

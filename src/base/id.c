@@ -121,8 +121,7 @@ uint64_t rng_below(struct rng *r, uint64_t n)
 {
 	ASSERT(n > 0);
 	uint64_t limit = UINT64_MAX - UINT64_MAX % n, v;
-	do
-		v = rng_next(r);
+	do v = rng_next(r);
 	while (v >= limit);
 	return v % n;
 }

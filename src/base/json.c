@@ -41,7 +41,7 @@ static bool has_twin_keys(yyjson_val *obj, struct str *twin)
 	if (n < 2) return false;
 	struct str small[16], *keys = n <= ARRAY_LEN(small) ? small : xmalloc(xmul(n, sizeof *keys));
 	yyjson_val *k, *v;
-	yyjson_obj_foreach(obj, i, max, k, v) keys[i] = str_n(yyjson_get_str(k), yyjson_get_len(k));
+	yyjson_obj_foreach (obj, i, max, k, v) keys[i] = str_n(yyjson_get_str(k), yyjson_get_len(k));
 	bool found = false;
 	if (keys == small) {
 		for (size_t a = 1; a < n && !found; a++)
@@ -63,9 +63,11 @@ static bool any_twin_keys(yyjson_val *v, struct str *twin)
 	yyjson_val *k, *child;
 	if (yyjson_is_obj(v)) {
 		if (has_twin_keys(v, twin)) return true;
-		yyjson_obj_foreach(v, i, max, k, child) if (yyjson_is_ctn(child) && any_twin_keys(child, twin)) return true;
+		yyjson_obj_foreach (v, i, max, k, child)
+			if (yyjson_is_ctn(child) && any_twin_keys(child, twin)) return true;
 	} else if (yyjson_is_arr(v)) {
-		yyjson_arr_foreach(v, i, max, child) if (yyjson_is_ctn(child) && any_twin_keys(child, twin)) return true;
+		yyjson_arr_foreach (v, i, max, child)
+			if (yyjson_is_ctn(child) && any_twin_keys(child, twin)) return true;
 	}
 	return false;
 }
@@ -77,7 +79,8 @@ enum err json_parse(struct str text, struct json_doc **out, struct errinfo *info
 	if (too_deep(text, &where))
 		return err_set(info, ERR_BAD_JSON, "nested deeper than %d at byte %zu", JSON_DEPTH_MAX, where);
 	yyjson_read_err e;
-	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(text.p ? text.p : ""), text.n, YYJSON_READ_NOFLAG, NULL, &e);
+	yyjson_doc *doc =
+		yyjson_read_opts((char *)(uintptr_t)(text.p ? text.p : ""), text.n, YYJSON_READ_NOFLAG, NULL, &e);
 	if (doc == NULL) return err_set(info, ERR_BAD_JSON, "not valid JSON at byte %zu: %s", e.pos, e.msg);
 	struct str twin = STR_NONE;
 	if (any_twin_keys(yyjson_doc_get_root(doc), &twin)) {
@@ -103,8 +106,9 @@ enum json_type json_type(const struct json *v)
 	case YYJSON_TYPE_NULL: return JSON_NULL;
 	case YYJSON_TYPE_BOOL: return JSON_BOOL;
 	case YYJSON_TYPE_NUM:
-		return yyjson_is_real(val(v)) || (yyjson_is_uint(val(v)) && yyjson_get_uint(val(v)) > INT64_MAX) ? JSON_REAL
-														   : JSON_INT;
+		return yyjson_is_real(val(v)) || (yyjson_is_uint(val(v)) && yyjson_get_uint(val(v)) > INT64_MAX)
+			       ? JSON_REAL
+			       : JSON_INT;
 	case YYJSON_TYPE_STR: return JSON_STR;
 	case YYJSON_TYPE_ARR: return JSON_ARR;
 	case YYJSON_TYPE_OBJ: return JSON_OBJ;
@@ -217,7 +221,8 @@ bool json_want_int(const struct json *obj, const char *key, int flags, int64_t l
 	int64_t v;
 	if (!json_int(json_get(obj, key), &v)) return want(obj, key, flags, false, "a whole number", info);
 	if (v < lo || v > hi) {
-		(void)err_set(info, ERR_BAD_FIELD, "\"%s\" must be from %lld to %lld", key, (long long)lo, (long long)hi);
+		(void)err_set(info, ERR_BAD_FIELD, "\"%s\" must be from %lld to %lld", key, (long long)lo,
+			      (long long)hi);
 		return false;
 	}
 	*out = v;
@@ -264,8 +269,8 @@ void jw_key(struct jw *w, const char *key)
 
 /* What must be escaped: 1 below 0x20, quote, backslash, DEL; 2 the first byte of U+2028/9 (e2 80 a8/a9), looked at closer. */
 static const unsigned char escape_class[256] = {
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    ['"'] = 1, ['\\'] = 1, [0x7f] = 1, [0xe2] = 2,
+	1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,         1,          1,          1,
+	1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ['"'] = 1, ['\\'] = 1, [0x7f] = 1, [0xe2] = 2,
 };
 
 static void add_escaped(struct buf *b, struct str s)
@@ -276,7 +281,8 @@ static void add_escaped(struct buf *b, struct str s)
 		unsigned char c = (unsigned char)s.p[i];
 		if (escape_class[c] == 0) continue;
 		if (c == 0xe2) {
-			if (s.n - i < 3 || (unsigned char)s.p[i + 1] != 0x80 || ((unsigned char)s.p[i + 2] & 0xfe) != 0xa8)
+			if (s.n - i < 3 || (unsigned char)s.p[i + 1] != 0x80 ||
+			    ((unsigned char)s.p[i + 2] & 0xfe) != 0xa8)
 				continue;
 			buf_add(b, s.p + from, i - from);
 			buf_add(b, (unsigned char)s.p[i + 2] == 0xa8 ? "\\u2028" : "\\u2029", 6);

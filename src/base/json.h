@@ -69,7 +69,7 @@ void jw_int(struct jw *w, int64_t v);
 void jw_real(struct jw *w, double v); /* shortest text that reads back the same; null for NaN and infinities */
 void jw_bool(struct jw *w, bool v);
 void jw_null(struct jw *w);
-void jw_raw(struct jw *w, struct str json);      /* one value that is JSON already */
+void jw_raw(struct jw *w, struct str json); /* one value that is JSON already */
 void jw_value(struct jw *w, const struct json *v);
 void jw_time(struct jw *w, int64_t wall_ms); /* RFC 3339 */
 /* key and value at once */

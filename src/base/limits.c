@@ -2,7 +2,7 @@
 
 const struct limit_row limit_rows[] = {
 #define X(field, key, def, lo, hi, unit, what) {key, unit, what, def, lo, hi, offsetof(struct limits, field)},
-    LIMIT_MAP(X)
+	LIMIT_MAP(X)
 #undef X
 };
 const size_t limit_count = ARRAY_LEN(limit_rows);

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 
+/* clang-format off */
 /*        field                     config key                 default       min          max           unit   what it bounds */
 #define LIMIT_MAP(X)                                                                                                             \
 	X(frame_bytes,              "frameBytes",              1 << 20,      4096,        16 << 20,     "bytes", "one WebSocket message or JSON body from a device") \
@@ -47,6 +48,7 @@
 	X(asset_keep_ms,            "assetKeepMs",             86400000,     0,           31536000000,  "ms",   "how long an attachment nobody refers to stays") \
 	X(journal_bytes,            "journalBytes",            16 << 20,     4096,        1LL << 30,    "bytes", "one journal file before the next is begun") \
 	X(journal_files,            "journalFiles",            8,            1,           1000,         "files", "journal files kept")
+/* clang-format on */
 
 struct limits {
 #define X(field, key, def, lo, hi, unit, what) int64_t field;

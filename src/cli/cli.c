@@ -110,6 +110,15 @@ static void options_build(const struct cli_command *cmd, struct option *longs, c
 	*shorts = '\0';
 }
 
+/* The name behind what getopt_long found: by index for a long option, by letter for a short one. */
+static const char *option_name(const struct option *longs, int letter, int index)
+{
+	const struct option *o = index >= 0 ? &longs[index] : longs;
+	while (index < 0 && o->val != letter) o++;
+	ASSERT(o->name != NULL);
+	return o->name;
+}
+
 /* Fills `given` and `args` from what follows the command's name. False: the status is in *out_status. */
 static bool parse(struct cli *c, int argc, char **argv, int *out_status)
 {
@@ -126,9 +135,8 @@ static bool parse(struct cli *c, int argc, char **argv, int *out_status)
 			*out_status = cli_usage(c, got == ':' ? "option %s needs a value" : "no option %s", word);
 			return false;
 		}
-		for (index = index < 0 ? 0 : index; got != 0 && longs[index].val != got; index++)
-			;
-		if (strcmp(longs[index].name, "help") == 0) {
+		const char *name = option_name(longs, got, index);
+		if (strcmp(name, "help") == 0) {
 			help_print(c->command, stdout);
 			*out_status = 0;
 			return false;
@@ -137,7 +145,7 @@ static bool parse(struct cli *c, int argc, char **argv, int *out_status)
 			*out_status = cli_usage(c, "more than %d options", CLI_OPTIONS_MAX);
 			return false;
 		}
-		c->given[c->ngiven].name = longs[index].name;
+		c->given[c->ngiven].name = name;
 		c->given[c->ngiven++].value = optarg != NULL ? optarg : "";
 	}
 	c->args = argv + optind;

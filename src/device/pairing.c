@@ -152,7 +152,8 @@ enum err cmd_pair_take_run(struct txn *t, struct store_op *op)
 	user = c->out_user.user;
 	e = txn_creds(t, user, count_creds, &ndevices);
 	if (e == OK && ndevices >= c->devices_max)
-		return err_set(&op->info, ERR_TOO_MANY, "this user has devicesPerUser (%lld) devices; revoke one with: roost devices revoke",
+		return err_set(&op->info, ERR_TOO_MANY,
+			       "this user has devicesPerUser (%lld) devices; revoke one with: roost devices revoke",
 			       (long long)c->devices_max);
 	if (e == OK) e = txn_principal(t, user, c->device.device_id, &principal);
 	if (e == OK) e = txn_cred_revoke(t, principal); /* a device has one credential: pairing again replaces it */
@@ -180,8 +181,8 @@ enum err cmd_revoke_run(struct txn *t, struct store_op *op)
 	e = txn_zone(t, u.user, ZONE_HOME, false, &zone);
 	if (e == OK) e = txn_get(t, zone, RT_DEVICE, c->device_id, &r);
 	if (e == ERR_NOT_FOUND || (e == OK && r.deleted))
-		return err_set(&op->info, ERR_NOT_FOUND, "there is no device %.*s", (int)MIN(c->device_id.n, (size_t)60),
-			       c->device_id.p);
+		return err_set(&op->info, ERR_NOT_FOUND, "there is no device %.*s",
+			       (int)MIN(c->device_id.n, (size_t)60), c->device_id.p);
 	if (e == OK) e = txn_principal(t, u.user, c->device_id, &c->out_principal);
 	if (e == OK) e = txn_cred_revoke(t, c->out_principal);
 	if (e == OK) e = txn_delete(t, &r);

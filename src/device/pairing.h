@@ -67,7 +67,7 @@ enum err cmd_revoke_run(struct txn *t, struct store_op *op);
 struct cmd_auth {
 	struct store_op op;
 	unsigned char hash[32];
-	struct cred_row cred; /* out */
+	struct cred_row cred;  /* out */
 	struct zone_info home; /* out: the user's own zone, seq 0 when it is new */
 };
 enum err cmd_auth_run(struct txn *t, struct store_op *op);

@@ -277,6 +277,7 @@ static const char *keep(struct config *c, struct str s) { return arena_str(&c->m
  * no path, name or address has any use for them. */
 static bool is_plain(const char *s)
 {
+	ASSERT(s != NULL);
 	for (const unsigned char *p = (const unsigned char *)s; *p != '\0'; p++) {
 		if (*p < 0x20 || *p == 0x7f) return false;
 		if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) return false;

@@ -15,8 +15,8 @@ struct work {
 	struct relay *relay;
 	uv_timer_t due, sweep, watch, compact;
 	uv_prepare_t pump;
-	int nhandles;         /* still to close */
-	int64_t armed_ms;     /* when `due` fires, INT64_MAX off */
+	int nhandles;          /* still to close */
+	int64_t armed_ms;      /* when `due` fires, INT64_MAX off */
 	int64_t swept_boot_ms; /* when the last sweep's answer came */
 	struct cmd_open_requests *sweeping;
 	int64_t trimmed; /* chunks below this id are gone */
@@ -85,12 +85,17 @@ static void *call_start(void *ctx, struct job *j, const struct talk_message *mes
 	const struct request *q = job_request(j);
 	struct call_message *list = xmalloc(xmul(MAX(n, (size_t)1), sizeof *list));
 	struct json_doc *params = NULL;
-	for (size_t i = 0; i < n; i++) list[i] = (struct call_message){talk_role_name(messages[i].role), messages[i].text};
+	for (size_t i = 0; i < n; i++)
+		list[i] = (struct call_message){talk_role_name(messages[i].role), messages[i].text};
 	if (q->params.n > 0 && json_parse(q->params, &params, NULL) != OK) params = NULL;
 	*r = (struct running){.work = w, .job = j, .frozen = w->freeze_worker};
 	w->freeze_worker = false;
-	struct call_spec spec = {.model = q->model, .messages = list, .nmessages = n, .params = json_root(params),
-				 .seed = hash64(job_request_id(j), 0), .attempt = q->attempt};
+	struct call_spec spec = {.model = q->model,
+				 .messages = list,
+				 .nmessages = n,
+				 .params = json_root(params),
+				 .seed = hash64(job_request_id(j), 0),
+				 .attempt = q->attempt};
 	r->call = provider_call_start(w->o.providers, &spec, &hooks, r);
 	json_free(params);
 	free(list);
@@ -134,19 +139,20 @@ static void event(void *ctx, const char *type, const struct job *j, enum err e, 
 	}
 	const struct request *q = job_request(j);
 	const struct turn *t = job_turn(j);
-	journal_event(w->o.journal, type, EVS("requestId", job_request_id(j)), EVS("conversationId", q->conversation_id),
-		      EVI("attempt", q->attempt), EVS("model", q->model), EVI("textBytes", t->said[TURN_TEXT].n),
-		      EVS("code", e == OK ? STR_NONE : str_c(err_code(e))), EVS("error", detail.n > 0 ? detail : STR_NONE));
+	journal_event(w->o.journal, type, EVS("requestId", job_request_id(j)),
+		      EVS("conversationId", q->conversation_id), EVI("attempt", q->attempt), EVS("model", q->model),
+		      EVI("textBytes", t->said[TURN_TEXT].n), EVS("code", e == OK ? STR_NONE : str_c(err_code(e))),
+		      EVS("error", detail.n > 0 ? detail : STR_NONE));
 }
 
 static const struct relay_effects effects = {
-    .submit = submit,
-    .call_start = call_start,
-    .call_cancel = call_cancel,
-    .call_pause = call_pause,
-    .publish = publish,
-    .state = state,
-    .event = event,
+	.submit = submit,
+	.call_start = call_start,
+	.call_cancel = call_cancel,
+	.call_pause = call_pause,
+	.publish = publish,
+	.state = state,
+	.event = event,
 };
 
 static int provider_of(void *ctx, struct str model)
@@ -270,8 +276,10 @@ static void on_watch(uv_timer_t *t)
 	struct work *w = t->data;
 	int64_t now = clock_boot_ms();
 	if (now - w->swept_boot_ms >= WATCH_MS) {
-		log_warn("the sweep has not answered for %lld ms; starting another", (long long)(now - w->swept_boot_ms));
-		if (w->o.journal != NULL) journal_event(w->o.journal, "watchdog.sweep", EVI("lateMs", now - w->swept_boot_ms));
+		log_warn("the sweep has not answered for %lld ms; starting another",
+			 (long long)(now - w->swept_boot_ms));
+		if (w->o.journal != NULL)
+			journal_event(w->o.journal, "watchdog.sweep", EVI("lateMs", now - w->swept_boot_ms));
 		start_sweep(w);
 	}
 	size_t touched = relay_watch(w->relay, work_now(w));
@@ -318,9 +326,14 @@ struct work *work_new(const struct work_options *o)
 	w->freeze_sweep = fault_is("ROOST_TEST_FREEZE", "sweep");
 	w->freeze_worker = fault_is("ROOST_TEST_FREEZE", "worker");
 	w->freeze_stream = fault_is("ROOST_TEST_FREEZE", "stream");
-	struct relay_config rc = {.limits = o->limits, .incarnation = store_incarnation(o->store), .nproviders = n,
-				  .slots = slots, .seed = random_u64(), .provider_of = provider_of,
-				  .effects = &effects, .ctx = w};
+	struct relay_config rc = {.limits = o->limits,
+				  .incarnation = store_incarnation(o->store),
+				  .nproviders = n,
+				  .slots = slots,
+				  .seed = random_u64(),
+				  .provider_of = provider_of,
+				  .effects = &effects,
+				  .ctx = w};
 	w->relay = relay_new(&rc);
 	free(slots);
 	uv_timer_init(o->loop, &w->due);

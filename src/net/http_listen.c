@@ -280,11 +280,9 @@ static bool parse_address(const char *text, struct sockaddr_storage *sa, socklen
 
 static int port_of(int fd)
 {
-	struct sockaddr_storage sa = {0};
+	struct sockaddr_in6 sa = {0}; /* has its port where sockaddr_in has it */
 	socklen_t n = sizeof sa;
-	if (getsockname(fd, (struct sockaddr *)&sa, &n) != 0) return 0;
-	return ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&sa)->sin6_port
-					      : ((struct sockaddr_in *)(void *)&sa)->sin_port);
+	return getsockname(fd, (struct sockaddr *)&sa, &n) == 0 ? ntohs(sa.sin6_port) : 0;
 }
 
 enum err http_listen(struct http_server *s, const char *addr_port, const char *cert, const char *key, int *out_port,

@@ -21,25 +21,24 @@ static int on_field(llhttp_t *ll, const char *s, size_t n)
 {
 	struct http_parse *p = self(ll);
 	if (p->is_head) return 0;
-	struct http_field *f = p->nfields > 0 ? &p->fields[p->nfields - 1] : NULL;
-	if (f == NULL || f->value != 0) {
+	if (!p->in_name) {
 		if (p->nfields == p->fields_cap) {
 			p->fields_cap = MAX(p->fields_cap * 2, 16u);
 			p->fields = xrealloc(p->fields, xmul(p->fields_cap, sizeof *p->fields));
 		}
-		f = &p->fields[p->nfields++];
-		*f = (struct http_field){.name = (uint32_t)p->text.n};
+		p->fields[p->nfields++] = (struct http_field){.name = (uint32_t)p->text.n};
+		p->in_name = true;
 	}
 	for (size_t i = 0; i < n; i++) buf_add_char(&p->text, s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] + 32) : s[i]);
-	f->name_n += (uint32_t)n;
+	p->fields[p->nfields - 1].name_n += (uint32_t)n;
 	return 0;
 }
 
-/* Marks the name as finished, so that an empty value is a value too. No value starts at 0: the target is before it. */
 static int on_field_complete(llhttp_t *ll)
 {
 	struct http_parse *p = self(ll);
 	if (!p->is_head) p->fields[p->nfields - 1].value = (uint32_t)p->text.n;
+	p->in_name = false;
 	return 0;
 }
 

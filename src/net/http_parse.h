@@ -25,6 +25,7 @@ struct http_parse {
 	bool is_head, is_end;       /* the head, the whole request is here */
 	bool is_paused;             /* the last call ended at an event */
 	bool in_target;             /* nothing behind the target has come */
+	bool in_name;               /* a field's name is coming in */
 	void (*body)(void *ctx, struct str piece);
 	void *ctx;
 };

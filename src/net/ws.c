@@ -65,7 +65,7 @@ static void send_close(struct ws *w, int code, struct str reason)
 	size_t n = utf8_cut(reason, sizeof payload - 2);
 	if (w->is_closing || w->is_over) return;
 	w->is_closing = true;
-	if (n > 0) memcpy(payload + 2, reason.p, n);
+	if (reason.p != NULL) memcpy(payload + 2, reason.p, n);
 	send_control(w, WS_CLOSE, code == WS_CODE_NONE ? STR_NONE : str_n(payload, n + 2));
 }
 

@@ -10,7 +10,10 @@ static enum err job_read(struct txn *t, const struct record *r, struct job_info 
 	struct arena *arena = txn_arena(t);
 	enum err e = txn_zone_info(t, r->zone, &zi);
 	if (e != OK) return e;
-	*job = (struct job_info){.request_id = arena_str(arena, r->name), .row = r->row, .conv = r->conv, .zone = r->zone,
+	*job = (struct job_info){.request_id = arena_str(arena, r->name),
+				 .row = r->row,
+				 .conv = r->conv,
+				 .zone = r->zone,
 				 .user = zi.user};
 	return request_read(&job->request, r, arena);
 }
@@ -96,8 +99,11 @@ static enum err close_stream(struct txn *t, const struct cmd_finish *c, enum str
 {
 	struct str text = kind == STREAM_TEXT ? c->text : c->thinking;
 	if (text.n == 0) return OK;
-	return txn_stream_close(t, &(struct stream_row){.request = c->row, .attempt = c->job.request.attempt, .kind = kind,
-							.status = status, .text = text});
+	return txn_stream_close(t, &(struct stream_row){.request = c->row,
+							.attempt = c->job.request.attempt,
+							.kind = kind,
+							.status = status,
+							.text = text});
 }
 
 static void set_error(struct request *q, const struct cmd_finish *c)
@@ -112,11 +118,11 @@ static const struct ending {
 	enum request_state state;
 	struct str outcome, stream, partial;
 } endings[] = {
-    [FINISH_DONE] = {RQ_DONE, STR_INIT("done"), STR_INIT("done"), STR_INIT("")},
-    [FINISH_RETRY] = {RQ_RETRYING, STR_INIT("failed"), STR_INIT("superseded"), STR_INIT("")},
-    [FINISH_FAILED] = {RQ_FAILED, STR_INIT("failed"), STR_INIT("failed"), STR_INIT("failed")},
-    [FINISH_STOPPED] = {RQ_STOPPED, STR_INIT("stopped"), STR_INIT("stopped"), STR_INIT("interrupted")},
-    [FINISH_RECOVER] = {RQ_QUEUED, STR_INIT("interrupted"), STR_INIT("superseded"), STR_INIT("")},
+	[FINISH_DONE] = {RQ_DONE, STR_INIT("done"), STR_INIT("done"), STR_INIT("")},
+	[FINISH_RETRY] = {RQ_RETRYING, STR_INIT("failed"), STR_INIT("superseded"), STR_INIT("")},
+	[FINISH_FAILED] = {RQ_FAILED, STR_INIT("failed"), STR_INIT("failed"), STR_INIT("failed")},
+	[FINISH_STOPPED] = {RQ_STOPPED, STR_INIT("stopped"), STR_INIT("stopped"), STR_INIT("interrupted")},
+	[FINISH_RECOVER] = {RQ_QUEUED, STR_INIT("interrupted"), STR_INIT("superseded"), STR_INIT("")},
 };
 
 static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
@@ -185,7 +191,8 @@ enum err cmd_retry_run(struct txn *t, struct store_op *op)
 	if (e != OK) return e;
 	struct request *q = &c->job.request;
 	if (q->state != RQ_FAILED && q->state != RQ_STOPPED)
-		return err_set(&op->info, ERR_BAD_STATE, "only a failed or stopped request can be tried again; this one is %.*s",
+		return err_set(&op->info, ERR_BAD_STATE,
+			       "only a failed or stopped request can be tried again; this one is %.*s",
 			       STR_ARG(request_state_name(q->state)));
 	q->state = RQ_QUEUED;
 	q->base = q->attempt;

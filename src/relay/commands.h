@@ -38,7 +38,7 @@ struct cmd_send {
 	int64_t incarnation, context_bytes, open_max; /* open_max: limits.open_requests */
 	/* out */
 	bool duplicate, claimed;
-	int64_t ord, at_ms; /* place and time of the message as it is stored */
+	int64_t ord, at_ms;        /* place and time of the message as it is stored */
 	struct str out_session_id; /* the session the message is in; with ERR_SESSION_KILLED the current one */
 	int64_t tag_seq;           /* for the ack: the tag the message had when it was first stored */
 	bool has_request;
@@ -63,7 +63,7 @@ enum finish_as {
 	FINISH_RETRY,   /* failed, another attempt at next_try_ms */
 	FINISH_FAILED,  /* failed for good */
 	FINISH_STOPPED, /* a person stopped it; also ends one that is only queued or waiting */
-	FINISH_RECOVER  /* its daemon died: close the attempt and queue it again, or fail it when it used up its tries */
+	FINISH_RECOVER /* its daemon died: close the attempt and queue it again, or fail it when it used up its tries */
 };
 struct cmd_finish {
 	struct store_op op;

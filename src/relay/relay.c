@@ -37,11 +37,11 @@ struct job {
 	enum where where;
 	int provider;
 	bool holds_slot, stop_wanted, dirty;
-	void *call;              /* while RUNNING */
-	size_t sent[TURN_KINDS]; /* bytes handed to the pump */
+	void *call;               /* while RUNNING */
+	size_t sent[TURN_KINDS];  /* bytes handed to the pump */
 	size_t shown[TURN_KINDS]; /* bytes committed and published */
-	int64_t first_chunk;     /* id of this attempt's first chunk, 0 none yet */
-	int64_t due_boot_ms;     /* WAITING, or ENDING whose command must be tried again; 0 none */
+	int64_t first_chunk;      /* id of this attempt's first chunk, 0 none yet */
+	int64_t due_boot_ms;      /* WAITING, or ENDING whose command must be tried again; 0 none */
 	struct cmd_finish *retry_finish;
 	enum err end_err; /* of the attempt that is ENDING */
 	struct lane *lane;
@@ -103,9 +103,9 @@ struct relay {
 	struct suspect *suspects;
 	int64_t next_due_ms; /* not after the earliest due_boot_ms */
 	struct cmd_chunks *pump;
-	int64_t pump_boot_ms;  /* when it was submitted */
+	int64_t pump_boot_ms;   /* when it was submitted */
 	int64_t gather_boot_ms; /* earliest time for the next one */
-	int64_t last_chunk;    /* highest id seen */
+	int64_t last_chunk;     /* highest id seen */
 };
 
 #define EFFECT(r, name, ...) (r)->config.effects->name((r)->config.ctx, __VA_ARGS__)
@@ -283,12 +283,12 @@ void relay_free(struct relay *r)
 	struct left_over *o, *otmp;
 	struct suspect *s, *stmp;
 	while (r->by_id != NULL) job_free(r, r->by_id);
-	HASH_ITER(hh, r->left_over, o, otmp) {
+	HASH_ITER (hh, r->left_over, o, otmp) {
 		HASH_DELETE(hh, r->left_over, o);
 		for (int k = 0; k < TURN_KINDS; k++) buf_release(&o->said[k]);
 		free(o);
 	}
-	HASH_ITER(hh, r->suspects, s, stmp) {
+	HASH_ITER (hh, r->suspects, s, stmp) {
 		HASH_DELETE(hh, r->suspects, s);
 		free(s);
 	}
@@ -357,7 +357,7 @@ size_t relay_stop_session(struct relay *r, int64_t user, struct str session_id, 
 {
 	struct job *j, *tmp;
 	size_t n = 0;
-	HASH_ITER(by_id, r->by_id, j, tmp) {
+	HASH_ITER (by_id, r->by_id, j, tmp) {
 		const struct request *q = &j->request;
 		if (j->user != user || (session_id.p != NULL && !str_eq(q->session_id, session_id)) ||
 		    (conversation_id.p != NULL && !str_eq(q->conversation_id, conversation_id)))
@@ -444,7 +444,8 @@ void relay_call_text(struct relay *r, struct job *j, enum stream_kind kind, stru
 }
 
 void relay_call_done(struct relay *r, struct job *j, enum err e, const struct errinfo *info, bool retryable,
-		     int64_t input_tokens, int64_t output_tokens, bool estimated, struct str finish_reason, struct now now)
+		     int64_t input_tokens, int64_t output_tokens, bool estimated, struct str finish_reason,
+		     struct now now)
 {
 	if (j->where != RUNNING) return;
 	j->call = NULL;
@@ -452,9 +453,10 @@ void relay_call_done(struct relay *r, struct job *j, enum err e, const struct er
 	clear_dirty(j);
 	int64_t after = info != NULL && e != OK ? info->retry_after_ms : 0;
 	enum turn_phase next = turn_ended(&j->turn, e, retryable, after, r->config.limits, &r->rng, now);
-	struct cmd_finish *c = finish_new(r, j, next == TURN_DONE      ? FINISH_DONE
-						: next == TURN_BACKOFF ? FINISH_RETRY
-								       : FINISH_FAILED);
+	struct cmd_finish *c = finish_new(r, j,
+					  next == TURN_DONE      ? FINISH_DONE
+					  : next == TURN_BACKOFF ? FINISH_RETRY
+								 : FINISH_FAILED);
 	c->err = e;
 	if (e != OK) {
 		j->request.error_text = arena_str(&j->arena, str_c(err_sentence(info, e)));
@@ -485,7 +487,7 @@ void relay_pump(struct relay *r, struct now now)
 	struct cmd_chunks *c = xcalloc(1, sizeof *c);
 	size_t cap = 0, bytes = sizeof *c;
 	struct job *j;
-	LIST_FOREACH(j, &r->dirty, in_dirty) cap += TURN_KINDS;
+	LIST_FOREACH (j, &r->dirty, in_dirty) cap += TURN_KINDS;
 	store_op_init(&c->op, cmd_chunks_run, NULL, 0, now.wall_ms);
 	c->op.repeatable = true;
 	c->list = arena_alloc(&c->op.arena, xmul(cap, sizeof *c->list));
@@ -494,8 +496,10 @@ void relay_pump(struct relay *r, struct now now)
 			struct str all = buf_str(&j->turn.said[k]);
 			if (all.n == j->sent[k]) continue;
 			struct str text = str_n(all.p + j->sent[k], all.n - j->sent[k]);
-			c->list[c->n++] = (struct chunk){.request = j->row, .attempt = j->request.attempt,
-							 .kind = (enum stream_kind)k, .offset = (int64_t)j->sent[k],
+			c->list[c->n++] = (struct chunk){.request = j->row,
+							 .attempt = j->request.attempt,
+							 .kind = (enum stream_kind)k,
+							 .offset = (int64_t)j->sent[k],
 							 .text = arena_str(&c->op.arena, text)};
 			j->sent[k] = all.n;
 			bytes += text.n + sizeof(struct chunk);
@@ -511,7 +515,9 @@ void relay_pump(struct relay *r, struct now now)
 static void publish(struct relay *r, struct job *j, int kind, size_t upto)
 {
 	if (upto <= j->shown[kind]) return;
-	struct delta d = {.job = j, .kind = (enum stream_kind)kind, .attempt = j->request.attempt,
+	struct delta d = {.job = j,
+			  .kind = (enum stream_kind)kind,
+			  .attempt = j->request.attempt,
 			  .offset = (int64_t)j->shown[kind],
 			  .text = str_n(j->turn.said[kind].p + j->shown[kind], upto - j->shown[kind])};
 	j->shown[kind] = upto;
@@ -533,7 +539,8 @@ static void chunks_committed(struct relay *r, struct cmd_chunks *c, struct now n
 		const struct chunk *k = &c->list[i];
 		struct job *j;
 		HASH_FIND(by_row, r->by_row, &k->request, sizeof k->request, j);
-		if (j == NULL || j->request.attempt != k->attempt || (j->where != RUNNING && j->where != ENDING)) continue;
+		if (j == NULL || j->request.attempt != k->attempt || (j->where != RUNNING && j->where != ENDING))
+			continue;
 		if (c->op.err == OK) {
 			r->last_chunk = MAX(r->last_chunk, k->id);
 			if (j->first_chunk == 0) j->first_chunk = k->id;
@@ -736,7 +743,7 @@ void relay_recover_job(struct relay *r, const struct job_info *info, struct now 
 void relay_start(struct relay *r, struct now now)
 {
 	struct left_over *o, *tmp;
-	HASH_ITER(hh, r->left_over, o, tmp) {
+	HASH_ITER (hh, r->left_over, o, tmp) {
 		HASH_DELETE(hh, r->left_over, o);
 		for (int k = 0; k < TURN_KINDS; k++) buf_release(&o->said[k]);
 		free(o);
@@ -811,7 +818,7 @@ size_t relay_sweep(struct relay *r, const struct job_info *list, size_t n, struc
 		note(r, "request.found", j, OK, STR_NONE);
 		submit_finish(r, j, c, now);
 	}
-	HASH_ITER(hh, r->suspects, s, tmp) {
+	HASH_ITER (hh, r->suspects, s, tmp) {
 		HASH_DELETE(hh, r->suspects, s);
 		free(s);
 	}
@@ -832,7 +839,7 @@ size_t relay_watch(struct relay *r, struct now now)
 {
 	size_t touched = 0;
 	struct job *j, *tmp;
-	HASH_ITER(by_id, r->by_id, j, tmp) {
+	HASH_ITER (by_id, r->by_id, j, tmp) {
 		if (j->where != RUNNING || now.boot_ms - j->turn.progress_boot_ms < lease_ms(r, j)) continue;
 		struct errinfo info;
 		(void)err_set(&info, ERR_PROVIDER_TIMEOUT, "the attempt showed no sign of life for %lld ms",
@@ -891,14 +898,16 @@ void relay_each_running(struct relay *r, int64_t conv, void (*fn)(void *ctx, str
 	HASH_FIND(hh, r->lanes, &conv, sizeof conv, l);
 	if (l == NULL) return;
 	struct job *j;
-	TAILQ_FOREACH(j, &l->jobs, in_lane) if (j->where == RUNNING || j->where == ENDING) fn(ctx, j);
+	TAILQ_FOREACH (j, &l->jobs, in_lane)
+		if (j->where == RUNNING || j->where == ENDING) fn(ctx, j);
 }
 
 int64_t relay_first_chunk(const struct relay *r)
 {
 	int64_t first = r->last_chunk + 1;
 	for (struct job *j = r->by_id; j != NULL; j = j->by_id.next)
-		if ((j->where == RUNNING || j->where == ENDING) && j->first_chunk != 0) first = MIN(first, j->first_chunk);
+		if ((j->where == RUNNING || j->where == ENDING) && j->first_chunk != 0)
+			first = MIN(first, j->first_chunk);
 	return first;
 }
 
@@ -919,7 +928,4 @@ struct str job_state_name(const struct job *j)
 
 int64_t job_shown(const struct job *j, enum stream_kind kind) { return (int64_t)j->shown[kind]; }
 
-int64_t job_retry_wall_ms(const struct job *j)
-{
-	return j->request.state == RQ_RETRYING ? j->request.next_try_ms : 0;
-}
+int64_t job_retry_wall_ms(const struct job *j) { return j->request.state == RQ_RETRYING ? j->request.next_try_ms : 0; }

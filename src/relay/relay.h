@@ -41,8 +41,8 @@ struct relay_effects {
 	void *(*call_start)(void *ctx, struct job *j, const struct talk_message *messages, size_t n);
 	void (*call_cancel)(void *ctx, void *call);
 	void (*call_pause)(void *ctx, void *call, bool paused);
-	void (*publish)(void *ctx, const struct delta *d);         /* committed text */
-	void (*state)(void *ctx, struct job *j);                   /* the request's visible state changed */
+	void (*publish)(void *ctx, const struct delta *d); /* committed text */
+	void (*state)(void *ctx, struct job *j);           /* the request's visible state changed */
 	void (*event)(void *ctx, const char *type, const struct job *j, enum err e, struct str detail);
 };
 
@@ -84,7 +84,8 @@ void relay_drop_op(struct store_op *op);
 void relay_call_connected(struct relay *r, struct job *j, struct now now);
 void relay_call_text(struct relay *r, struct job *j, enum stream_kind kind, struct str text, struct now now);
 void relay_call_done(struct relay *r, struct job *j, enum err e, const struct errinfo *info, bool retryable,
-		     int64_t input_tokens, int64_t output_tokens, bool estimated, struct str finish_reason, struct now now);
+		     int64_t input_tokens, int64_t output_tokens, bool estimated, struct str finish_reason,
+		     struct now now);
 
 /* A person's stop. False when no such request is open here. */
 bool relay_stop(struct relay *r, struct str request_id, struct now now);
@@ -124,7 +125,7 @@ int64_t job_conv(const struct job *j);
 int64_t job_row(const struct job *j);
 const struct request *job_request(const struct job *j);
 const struct turn *job_turn(const struct job *j);
-struct str job_state_name(const struct job *j); /* "streaming" included */
+struct str job_state_name(const struct job *j);                /* "streaming" included */
 int64_t job_shown(const struct job *j, enum stream_kind kind); /* committed bytes of the running attempt */
 int64_t job_retry_wall_ms(const struct job *j);
 int job_provider(const struct job *j);

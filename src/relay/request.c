@@ -2,8 +2,9 @@
 
 #include "base/clock.h"
 
-static const struct str state_names[] = {STR_INIT(""),     STR_INIT("queued"), STR_INIT("claimed"), STR_INIT("retrying"),
-					 STR_INIT("done"), STR_INIT("failed"), STR_INIT("stopped")};
+static const struct str state_names[] = {STR_INIT(""),         STR_INIT("queued"), STR_INIT("claimed"),
+					 STR_INIT("retrying"), STR_INIT("done"),   STR_INIT("failed"),
+					 STR_INIT("stopped")};
 
 struct str request_state_name(enum request_state s) { return state_names[s]; }
 
@@ -23,7 +24,7 @@ static struct str get_str(const struct json *o, const char *key, struct arena *a
 static int64_t get_int(const struct json *o, const char *key, int64_t or)
 {
 	int64_t v;
-	return json_int(json_get(o, key), &v) ? v : or;
+	return json_int(json_get(o, key), &v) ? v : or ;
 }
 
 static int64_t get_time(const struct json *o, const char *key)
@@ -50,26 +51,26 @@ enum err request_read(struct request *q, const struct record *r, struct arena *a
 	if (json_parse(r->fields, &doc, NULL) != OK) return ERR_CORRUPT;
 	const struct json *o = json_root(doc), *err = json_get(o, "error"), *usage = json_get(o, "usage");
 	*q = (struct request){
-	    .conversation_id = get_str(o, "conversationId", arena),
-	    .session_id = get_str(o, "sessionId", arena),
-	    .message_id = get_str(o, "messageId", arena),
-	    .reply_id = get_str(o, "replyId", arena),
-	    .device_id = get_str(o, "deviceId", arena),
-	    .state = state_of(get_str(o, "state", arena)),
-	    .attempt = get_int(o, "attempt", 0),
-	    .base = get_int(o, "attemptBase", 0),
-	    .owner = get_int(o, "owner", 0),
-	    .model = get_str(o, "model", arena),
-	    .params = get_raw(o, "params", JSON_OBJ, arena),
-	    .queued_ms = get_time(o, "queuedAt"),
-	    .last_started_ms = get_time(o, "lastStarted"),
-	    .last_completed_ms = get_time(o, "lastCompleted"),
-	    .next_try_ms = get_time(o, "nextTryAt"),
-	    .error_code = get_str(err, "code", arena),
-	    .error_text = get_str(err, "message", arena),
-	    .input_tokens = get_int(usage, "inputTokens", -1),
-	    .output_tokens = get_int(usage, "outputTokens", -1),
-	    .attempts = get_raw(o, "attempts", JSON_ARR, arena),
+		.conversation_id = get_str(o, "conversationId", arena),
+		.session_id = get_str(o, "sessionId", arena),
+		.message_id = get_str(o, "messageId", arena),
+		.reply_id = get_str(o, "replyId", arena),
+		.device_id = get_str(o, "deviceId", arena),
+		.state = state_of(get_str(o, "state", arena)),
+		.attempt = get_int(o, "attempt", 0),
+		.base = get_int(o, "attemptBase", 0),
+		.owner = get_int(o, "owner", 0),
+		.model = get_str(o, "model", arena),
+		.params = get_raw(o, "params", JSON_OBJ, arena),
+		.queued_ms = get_time(o, "queuedAt"),
+		.last_started_ms = get_time(o, "lastStarted"),
+		.last_completed_ms = get_time(o, "lastCompleted"),
+		.next_try_ms = get_time(o, "nextTryAt"),
+		.error_code = get_str(err, "code", arena),
+		.error_text = get_str(err, "message", arena),
+		.input_tokens = get_int(usage, "inputTokens", -1),
+		.output_tokens = get_int(usage, "outputTokens", -1),
+		.attempts = get_raw(o, "attempts", JSON_ARR, arena),
 	};
 	(void)json_bool(json_get(o, "stopRequested"), &q->stop_requested);
 	(void)json_bool(json_get(usage, "estimated"), &q->usage_estimated);

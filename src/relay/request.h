@@ -25,7 +25,7 @@ struct request {
 	int64_t base;    /* attempts up to this one belong to earlier tries of a person */
 	int64_t owner;   /* incarnation that claimed it; 0 none */
 	bool stop_requested;
-	struct str model, params; /* params: a JSON object, "" none */
+	struct str model, params;                                           /* params: a JSON object, "" none */
 	int64_t queued_ms, last_started_ms, last_completed_ms, next_try_ms; /* wall; 0 none */
 	struct str error_code, error_text;                                  /* of the last failure */
 	int64_t input_tokens, output_tokens;                                /* -1 unknown */

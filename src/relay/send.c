@@ -53,7 +53,8 @@ static enum err check_id(struct txn *t, struct cmd_send *c, uint32_t zone, const
 	if (e != OK) return e;
 	if (old.origin.n != ORIGIN_LEN || memcmp(old.origin.p, digest, 16) != 0)
 		return err_set(&c->op.info, ERR_ID_REUSED,
-			       "message id %.*s was used for other content; nothing was changed", STR_ARG(c->message_id));
+			       "message id %.*s was used for other content; nothing was changed",
+			       STR_ARG(c->message_id));
 	uint64_t seq = 0;
 	for (int i = 7; i >= 0; i--) seq = seq << 8 | (unsigned char)old.origin.p[16 + i];
 	c->duplicate = true;
@@ -99,7 +100,8 @@ static enum err put_as_daemon(struct txn *t, struct cmd_send *c, struct record *
 	return e;
 }
 
-static enum err make_session(struct txn *t, struct cmd_send *c, uint32_t zone, const struct record *conv, struct str session_id)
+static enum err make_session(struct txn *t, struct cmd_send *c, uint32_t zone, const struct record *conv,
+			     struct str session_id)
 {
 	struct record s = {.zone = zone, .type = RT_SESSION, .name = session_id, .conv = conv->row};
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
@@ -182,8 +184,7 @@ static enum err find_conversation(struct txn *t, struct cmd_send *c, uint32_t zo
 		return make_conversation(t, c, conv);
 	}
 	if (e != OK) return e;
-	if (conv->deleted)
-		return err_set(&c->op.info, ERR_NOT_FOUND, "conversation %.*s was deleted", STR_ARG(id));
+	if (conv->deleted) return err_set(&c->op.info, ERR_NOT_FOUND, "conversation %.*s was deleted", STR_ARG(id));
 	struct json_doc *doc = NULL;
 	struct str current = STR_NONE;
 	e = json_parse(conv->fields, &doc, NULL);
@@ -227,8 +228,8 @@ static enum err put_message(struct txn *t, struct cmd_send *c, const struct reco
 	enum err e = txn_last_ord(t, conv->zone, conv->row, &ord);
 	if (e == OK) e = txn_zone_info(t, conv->zone, &zi);
 	if (e != OK) return e;
-	*m = (struct record){.zone = conv->zone, .type = RT_MESSAGE, .name = c->message_id, .conv = conv->row,
-			     .ord = ord + 1};
+	*m = (struct record){
+		.zone = conv->zone, .type = RT_MESSAGE, .name = c->message_id, .conv = conv->row, .ord = ord + 1};
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&b);
 	jw_obj(&w);

@@ -77,7 +77,8 @@ static enum err add_message(void *ctx, const struct record *r)
 
 enum err view_load(struct txn *t, int64_t window_bytes, struct job_info *job)
 {
-	struct walk k = {.arena = txn_arena(t), .session_id = job->request.session_id, .message_id = job->request.message_id};
+	struct walk k = {
+		.arena = txn_arena(t), .session_id = job->request.session_id, .message_id = job->request.message_id};
 	struct record r;
 	struct seen m;
 	struct json_doc *doc = NULL;

@@ -21,24 +21,24 @@ static const struct route {
 	enum route_kind kind;
 	verb_fn verb;
 } routes[] = {
-    {"GET", "/api/v1/devices/socket", NULL, ROUTE_SOCKET, NULL},
-    {"POST", "/api/v1/pair", NULL, ROUTE_PAIR, NULL},
-    {"POST", "/api/v1/unpair", NULL, ROUTE_UNPAIR, NULL},
-    {"GET", "/api/v1/me", NULL, ROUTE_ME, NULL},
-    {"GET", "/api/v1/models", NULL, ROUTE_MODELS, NULL},
-    {"GET", "/api/v1/devices", NULL, ROUTE_VERB, verb_device_list},
-    {"POST", "/api/v1/messages", NULL, ROUTE_VERB, verb_message_send},
-    {"GET", "/api/v1/changes", NULL, ROUTE_VERB, verb_session_sync},
-    {"GET", "/api/v1/events", NULL, ROUTE_EVENTS, NULL},
-    {"POST", "/api/v1/records/save", NULL, ROUTE_VERB, verb_record_save},
-    {"POST", "/api/v1/records/query", NULL, ROUTE_VERB, verb_record_query},
-    {"GET", "/api/v1/requests/*", "requestId", ROUTE_VERB, verb_request_get},
-    {"POST", "/api/v1/requests/*/stop", "requestId", ROUTE_VERB, verb_request_stop},
-    {"POST", "/api/v1/requests/*/retry", "requestId", ROUTE_VERB, verb_request_retry},
-    {"GET", "/api/v1/requests/*/stream", "requestId", ROUTE_STREAM, NULL},
-    {"PUT", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
-    {"GET", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
-    {"HEAD", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
+	{"GET", "/api/v1/devices/socket", NULL, ROUTE_SOCKET, NULL},
+	{"POST", "/api/v1/pair", NULL, ROUTE_PAIR, NULL},
+	{"POST", "/api/v1/unpair", NULL, ROUTE_UNPAIR, NULL},
+	{"GET", "/api/v1/me", NULL, ROUTE_ME, NULL},
+	{"GET", "/api/v1/models", NULL, ROUTE_MODELS, NULL},
+	{"GET", "/api/v1/devices", NULL, ROUTE_VERB, verb_device_list},
+	{"POST", "/api/v1/messages", NULL, ROUTE_VERB, verb_message_send},
+	{"GET", "/api/v1/changes", NULL, ROUTE_VERB, verb_session_sync},
+	{"GET", "/api/v1/events", NULL, ROUTE_EVENTS, NULL},
+	{"POST", "/api/v1/records/save", NULL, ROUTE_VERB, verb_record_save},
+	{"POST", "/api/v1/records/query", NULL, ROUTE_VERB, verb_record_query},
+	{"GET", "/api/v1/requests/*", "requestId", ROUTE_VERB, verb_request_get},
+	{"POST", "/api/v1/requests/*/stop", "requestId", ROUTE_VERB, verb_request_stop},
+	{"POST", "/api/v1/requests/*/retry", "requestId", ROUTE_VERB, verb_request_retry},
+	{"GET", "/api/v1/requests/*/stream", "requestId", ROUTE_STREAM, NULL},
+	{"PUT", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
+	{"GET", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
+	{"HEAD", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
 };
 
 /* Query parameters that become members of a verb's input, and whether they are numbers. */
@@ -127,7 +127,8 @@ static void run_verb(struct server *s, struct http_req *r, struct live_user *u, 
 	if (has_body && !str_starts(http_header(r, "content-type"), STR("application/json"))) e = ERR_BAD_MEDIA_TYPE;
 	if (e == OK) e = json_parse(has_body ? http_body(r) : buf_str(&query), &c->doc, &info);
 	c->in = json_root(c->doc);
-	if (e == OK && json_type(c->in) != JSON_OBJ) e = err_set(&info, ERR_BAD_FRAME, "the body must be a JSON object");
+	if (e == OK && json_type(c->in) != JSON_OBJ)
+		e = err_set(&info, ERR_BAD_FRAME, "the body must be a JSON object");
 	buf_release(&query);
 	if (e != OK) call_fail(c, e, &info, STR_NONE);
 	else route->verb(c);
@@ -157,6 +158,11 @@ void api_head(void *ctx, struct http_req *r)
 	struct str arg;
 	bool known;
 	const struct route *route = find_route(r, &arg, &known);
+	/* Nobody's body is collected without something that looks like a credential. */
+	if (route != NULL && route->kind != ROUTE_PAIR && !auth_is_shown(r)) {
+		http_answer_error(r, ERR_UNAUTHORIZED, NULL);
+		return;
+	}
 	/* Only uploads care before the body is here: they stream it to disk. */
 	if (route != NULL && route->kind == ROUTE_ASSET && str_eq(http_method(r), STR("PUT"))) upload_head(s, r, arg);
 }

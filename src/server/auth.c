@@ -32,6 +32,12 @@ static bool find_token(const struct http_req *r, unsigned char hash[32])
 	return cookie.p != NULL && safe && token_hash(cookie, hash);
 }
 
+bool auth_is_shown(const struct http_req *r)
+{
+	unsigned char hash[32];
+	return find_token(r, hash);
+}
+
 static void auth_done(struct store_op *op)
 {
 	struct auth *a = op->ctx;
@@ -114,7 +120,8 @@ static void pairing_done(struct store_op *op)
 	if (op->err == OK) {
 		if (s->journal != NULL)
 			journal_event(s->journal, "device.paired", EVS("userId", p->cmd.out_user.id),
-				      EVS("deviceId", p->cmd.device.device_id), EVS("platform", p->cmd.device.platform));
+				      EVS("deviceId", p->cmd.device.device_id),
+				      EVS("platform", p->cmd.device.platform));
 		if (p->req != NULL) pairing_answer(p);
 	} else {
 		if (op->err == ERR_PAIRING) guess_failed(s->guesses, str_c(p->peer), clock_boot_ms());
@@ -141,7 +148,8 @@ static enum err read_pairing(struct pairing *p, struct http_req *r, struct errin
 	    !json_want_str(in, "appVersion", JSON_OPTIONAL, &d->app_version, info))
 		return info->err;
 	if (!name_is_valid(d->device_id))
-		return err_set(info, ERR_BAD_FIELD, "\"deviceId\" must be 1 to %d letters, digits or ._-:@+", NAME_MAX_LEN);
+		return err_set(info, ERR_BAD_FIELD, "\"deviceId\" must be 1 to %d letters, digits or ._-:@+",
+			       NAME_MAX_LEN);
 	if (d->name.n > 200 || d->platform.n > 60 || d->app_version.n > 60)
 		return err_set(info, ERR_BAD_FIELD, "\"name\" may have 200 bytes, \"platform\" and \"appVersion\" 60");
 	return pair_code_hash(code, p->code_hash) ? OK : ERR_PAIRING;
@@ -213,7 +221,8 @@ static void leaving_done(struct store_op *op)
 		http_set_data(l->req, NULL);
 		if (op->err == OK)
 			http_answer(l->req, 200, "application/json",
-				    "Set-Cookie: " COOKIE "=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0\r\n", STR("{}"));
+				    "Set-Cookie: " COOKIE "=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0\r\n",
+				    STR("{}"));
 		else http_answer_error(l->req, op->err, &op->info);
 	}
 	store_op_release(op);

@@ -7,19 +7,19 @@ static const struct verb {
 	const char *type;
 	verb_fn fn;
 } verbs[] = {
-    {"message:send", verb_message_send},
-    {"message:attach", verb_message_attach},
-    {"session:join", verb_session_join},
-    {"session:leave", verb_session_leave},
-    {"session:sync", verb_session_sync},
-    {"request:stop", verb_request_stop},
-    {"request:retry", verb_request_retry},
-    {"request:get", verb_request_get},
-    {"record:save", verb_record_save},
-    {"record:query", verb_record_query},
-    {"device:list", verb_device_list},
-    {"device:ack", verb_device_ack},
-    {"ping", verb_ping},
+	{"message:send", verb_message_send},
+	{"message:attach", verb_message_attach},
+	{"session:join", verb_session_join},
+	{"session:leave", verb_session_leave},
+	{"session:sync", verb_session_sync},
+	{"request:stop", verb_request_stop},
+	{"request:retry", verb_request_retry},
+	{"request:get", verb_request_get},
+	{"record:save", verb_record_save},
+	{"record:query", verb_record_query},
+	{"device:list", verb_device_list},
+	{"device:ack", verb_device_ack},
+	{"ping", verb_ping},
 };
 
 verb_fn verb_find(struct str type)

@@ -199,11 +199,12 @@ static enum err listen_all(struct server *s, struct errinfo *info)
 			return err_set(info, ERR_CONFIG, "at most %zu listen addresses", ARRAY_LEN(s->listen_urls) - 1);
 		if (!config_split_address(str_c(c->listen[i]), &addr, &port))
 			return err_set(info, ERR_CONFIG, "listen: %s is not ADDR:PORT", c->listen[i]);
-		enum err e = http_listen(s->http, c->listen[i], tls ? c->tls_cert : NULL, tls ? c->tls_key : NULL, &port, info);
+		enum err e = http_listen(s->http, c->listen[i], tls ? c->tls_cert : NULL, tls ? c->tls_key : NULL,
+					 &port, info);
 		if (e != OK) return e;
 		bool v6 = memchr(addr.p, ':', addr.n) != NULL;
-		snprintf(s->listen_urls[i], sizeof s->listen_urls[i], "%s://%s%.*s%s:%d", tls ? "https" : "http", v6 ? "[" : "",
-			 STR_ARG(addr), v6 ? "]" : "", port);
+		snprintf(s->listen_urls[i], sizeof s->listen_urls[i], "%s://%s%.*s%s:%d", tls ? "https" : "http",
+			 v6 ? "[" : "", STR_ARG(addr), v6 ? "]" : "", port);
 		if (i == 0) {
 			(void)str_copy(str_c(s->listen_urls[0]), s->listen_url, sizeof s->listen_url);
 			s->is_loopback = config_is_loopback(addr);
@@ -217,7 +218,11 @@ static enum err open_parts(struct server *s, struct errinfo *info)
 {
 	const struct config *c = s->config;
 	char dir[512];
-	struct store_options so = {.dir = c->data_dir, .limits = &c->limits, .wake = on_wake, .fatal = on_fatal, .ctx = s,
+	struct store_options so = {.dir = c->data_dir,
+				   .limits = &c->limits,
+				   .wake = on_wake,
+				   .fatal = on_fatal,
+				   .ctx = s,
 				   .weak_sync = fault_is("ROOST_TEST_WEAK_SYNC", "1")};
 	enum err e = store_open(&so, &s->store, info);
 	if (e != OK) return e;
@@ -226,12 +231,22 @@ static enum err open_parts(struct server *s, struct errinfo *info)
 	if (c->journal) e = journal_open(dir, &c->limits, &s->journal, info);
 	if (e == OK) e = providers_new(&s->loop, &c->limits, c->providers, c->nproviders, &s->providers, info);
 	if (e != OK) return e;
-	struct work_options wo = {.loop = &s->loop, .limits = &c->limits, .store = s->store, .providers = s->providers,
-				  .journal = s->journal, .publish = stream_publish, .state = stream_state,
-				  .watched = on_watched, .ctx = s};
+	struct work_options wo = {.loop = &s->loop,
+				  .limits = &c->limits,
+				  .store = s->store,
+				  .providers = s->providers,
+				  .journal = s->journal,
+				  .publish = stream_publish,
+				  .state = stream_state,
+				  .watched = on_watched,
+				  .ctx = s};
 	s->work = work_new(&wo);
-	struct http_options ho = {.loop = &s->loop, .limits = &c->limits, .hooks = {api_head, api_request, api_gone, s},
-				  .hosts = c->hosts, .origins = c->origins, .deflate = c->deflate,
+	struct http_options ho = {.loop = &s->loop,
+				  .limits = &c->limits,
+				  .hooks = {api_head, api_request, api_gone, s},
+				  .hosts = c->hosts,
+				  .origins = c->origins,
+				  .deflate = c->deflate,
 				  .trust_proxy = c->trust_proxy};
 	e = http_server_new(&ho, &s->http, info);
 	return e == OK ? listen_all(s, info) : e;

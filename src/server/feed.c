@@ -37,7 +37,8 @@ static const struct principal daemon_principal = {.user_id = STR_INIT(""), .devi
 
 static void put_record(struct store *store, struct jw *w, const struct record *r)
 {
-	const struct principal *by = store_principal(store, r->created_by), *mod = store_principal(store, r->modified_by);
+	const struct principal *by = store_principal(store, r->created_by),
+			       *mod = store_principal(store, r->modified_by);
 	struct record copy = *r;
 	if (copy.type_name.n == 0) copy.type_name = store_type_name(store, r->type);
 	record_write(w, &copy, by != NULL ? by : &daemon_principal, mod != NULL ? mod : &daemon_principal);
@@ -50,8 +51,10 @@ enum err feed_cursor(struct server *s, const struct live_user *u, struct str tex
 	uint64_t epoch;
 	*out = 0;
 	if (text.n == 0) return OK;
-	if (!cursor_parse(text, &epoch, out)) return err_set(info, ERR_BAD_FIELD, "this is not a cursor of this service");
-	if (epoch != store_epoch(s->store) || (*out != 0 && *out < u->floor) || *out > u->seq) return ERR_CURSOR_EXPIRED;
+	if (!cursor_parse(text, &epoch, out))
+		return err_set(info, ERR_BAD_FIELD, "this is not a cursor of this service");
+	if (epoch != store_epoch(s->store) || (*out != 0 && *out < u->floor) || *out > u->seq)
+		return ERR_CURSOR_EXPIRED;
 	return OK;
 }
 
@@ -104,13 +107,13 @@ void live_users_free(struct server *s)
 {
 	struct live_user *u, *utmp;
 	struct zone_seen *z, *ztmp;
-	HASH_ITER(hh, s->users, u, utmp) {
+	HASH_ITER (hh, s->users, u, utmp) {
 		HASH_DELETE(by_zone, s->users_by_zone, u);
 		HASH_DELETE(hh, s->users, u);
 		presence_forget(u);
 		uv_close((uv_handle_t *)&u->presence_timer, user_closed);
 	}
-	HASH_ITER(hh, s->zones_seen, z, ztmp) {
+	HASH_ITER (hh, s->zones_seen, z, ztmp) {
 		HASH_DEL(s->zones_seen, z);
 		free(z);
 	}
@@ -126,7 +129,7 @@ struct feed_read {
 	struct call *call; /* or a call that asked for one page */
 	uint32_t zone;
 	int64_t after, upto, limit, until; /* until: boot ms to which a call waits for something, 0 not at all */
-	struct buf json; /* the records, comma-separated */
+	struct buf json;                   /* the records, comma-separated */
 	int64_t last, group_end, group;
 	size_t nrecords;
 	int64_t end; /* place to go on from */
@@ -283,7 +286,8 @@ static void note_zone(struct server *s, uint32_t zone, int64_t seq)
 static bool anybody_wants(const struct live_user *u, uint32_t author)
 {
 	struct sub *s;
-	LIST_FOREACH(s, &u->subs, in_user) if (s->live && (s->principal != author || author == 0)) return true;
+	LIST_FOREACH (s, &u->subs, in_user)
+		if (s->live && (s->principal != author || author == 0)) return true;
 	return false;
 }
 
@@ -304,14 +308,14 @@ static void add_entry(struct live_user *u, const struct record *r)
 static void fall_behind(struct live_user *u)
 {
 	struct sub *s;
-	LIST_FOREACH(s, &u->subs, in_user) s->live = false;
+	LIST_FOREACH (s, &u->subs, in_user) s->live = false;
 }
 
 void feed_changed(void *ctx, struct store_op *op)
 {
 	struct server *s = ctx;
 	struct change *c;
-	STAILQ_FOREACH(c, &op->changes, link) {
+	STAILQ_FOREACH (c, &op->changes, link) {
 		struct live_user *u;
 		HASH_FIND(by_zone, s->users_by_zone, &c->rec.zone, sizeof c->rec.zone, u);
 		if (u == NULL) {
@@ -407,12 +411,14 @@ static void page_done(struct store_op *op)
 	struct server *s = f->server;
 	if (op->err != OK) {
 		call_fail(c, op->err, &op->info, STR_NONE);
-	} else if (f->nrecords == 0 && f->until > clock_boot_ms() && (c->req != NULL || c->peer != NULL) && !s->stopping) {
+	} else if (f->nrecords == 0 && f->until > clock_boot_ms() && (c->req != NULL || c->peer != NULL) &&
+		   !s->stopping) {
 		if (c->user->seq > f->upto) {
 			page_read(c, f->after, f->limit, f->until);
 		} else {
 			struct feed_wait *wait = xcalloc(1, sizeof *wait);
-			*wait = (struct feed_wait){.call = c, .after = f->after, .limit = f->limit, .until_boot_ms = f->until};
+			*wait = (struct feed_wait){
+				.call = c, .after = f->after, .limit = f->limit, .until_boot_ms = f->until};
 			LIST_INSERT_HEAD(&c->user->waits, wait, link);
 		}
 	} else {

@@ -49,7 +49,8 @@ static void ask_end(struct ask *a, enum err e, const struct errinfo *info)
 {
 	if (a->req != NULL) {
 		http_set_data(a->req, NULL);
-		if (e == OK) http_answer(a->req, 200, "application/json", NULL, a->out.n > 0 ? buf_str(&a->out) : STR("{}"));
+		if (e == OK)
+			http_answer(a->req, 200, "application/json", NULL, a->out.n > 0 ? buf_str(&a->out) : STR("{}"));
 		else http_answer_error(a->req, e, info);
 	}
 	json_free(a->doc);
@@ -290,7 +291,8 @@ static enum err user_add_run(struct txn *t, struct store_op *op)
 static void ask_user_add(struct server *s, struct ask *a)
 {
 	struct errinfo info = {0};
-	if (!json_want_str(json_root(a->doc), "name", 0, &a->name, &info) || !name_is_valid(a->name) || a->name.n > 64) {
+	if (!json_want_str(json_root(a->doc), "name", 0, &a->name, &info) || !name_is_valid(a->name) ||
+	    a->name.n > 64) {
 		(void)err_set(&info, ERR_BAD_FIELD, "\"name\" must be 1 to 64 letters, digits or ._-:@+");
 		ask_end(a, ERR_BAD_FIELD, &info);
 		return;
@@ -316,7 +318,8 @@ static void disabled_answer(struct ask *a)
 {
 	if (!a->flag) return;
 	auth_kick(a->server, a->user_no, 0);
-	(void)relay_stop_session(work_relay(a->server->work), a->user_no, STR_NONE, STR_NONE, work_now(a->server->work));
+	(void)relay_stop_session(work_relay(a->server->work), a->user_no, STR_NONE, STR_NONE,
+				 work_now(a->server->work));
 	work_kick(a->server->work);
 }
 
@@ -344,7 +347,8 @@ struct device_walk {
 static bool is_online(const struct server *s, uint32_t principal)
 {
 	struct peer *c;
-	LIST_FOREACH(c, &s->peers, in_server) if (c->sub.principal == principal && c->hello) return true;
+	LIST_FOREACH (c, &s->peers, in_server)
+		if (c->sub.principal == principal && c->hello) return true;
 	return false;
 }
 
@@ -519,16 +523,16 @@ static const struct {
 	const char *method, *name;
 	void (*fn)(struct server *s, struct ask *a);
 } routes[] = {
-    {"GET", "status", ask_status},
-    {"POST", "pair", ask_pair},
-    {"POST", "chat-device", ask_chat_device},
-    {"GET", "users", ask_users},
-    {"POST", "users", ask_user_add},
-    {"POST", "users/disable", ask_user_disable},
-    {"GET", "devices", ask_devices},
-    {"POST", "devices/revoke", ask_revoke},
-    {"POST", "backup", ask_backup},
-    {"GET", "doctor", ask_doctor},
+	{"GET", "status", ask_status},
+	{"POST", "pair", ask_pair},
+	{"POST", "chat-device", ask_chat_device},
+	{"GET", "users", ask_users},
+	{"POST", "users", ask_user_add},
+	{"POST", "users/disable", ask_user_disable},
+	{"GET", "devices", ask_devices},
+	{"POST", "devices/revoke", ask_revoke},
+	{"POST", "backup", ask_backup},
+	{"GET", "doctor", ask_doctor},
 };
 
 bool operator_request(struct server *s, struct http_req *r)

@@ -14,10 +14,8 @@ static void answer_asset(struct http_req *r, const struct asset *a)
 	struct str seen = http_header(r, "if-none-match"), accept = http_header(r, "accept-encoding");
 	struct str body = str_n((const char *)a->body, a->len);
 	bool gzip = a->gzip != NULL && accept.p != NULL && memmem(accept.p, accept.n, "gzip", 4) != NULL;
-	if (seen.p != NULL && str_eq(seen, str_c(a->etag)))
-		http_answer_static(r, 304, a->type, h.p, STR(""), NULL);
-	else if (gzip)
-		http_answer_static(r, 200, a->type, h.p, str_n((const char *)a->gzip, a->gzip_len), "gzip");
+	if (seen.p != NULL && str_eq(seen, str_c(a->etag))) http_answer_static(r, 304, a->type, h.p, STR(""), NULL);
+	else if (gzip) http_answer_static(r, 200, a->type, h.p, str_n((const char *)a->gzip, a->gzip_len), "gzip");
 	else http_answer_static(r, 200, a->type, h.p, body, NULL);
 	buf_release(&h);
 }
@@ -45,7 +43,8 @@ static void metrics(struct server *s, struct http_req *r)
 	struct relay_counts rc;
 	http_stats(s->http, &hs);
 	relay_counts(work_relay(s->work), &rc);
-	metric(&b, "uptime_seconds", "gauge", "Time since the daemon was ready.", (clock_boot_ms() - s->started_boot_ms) / 1000);
+	metric(&b, "uptime_seconds", "gauge", "Time since the daemon was ready.",
+	       (clock_boot_ms() - s->started_boot_ms) / 1000);
 	metric(&b, "devices_online", "gauge", "Devices with an open WebSocket.", s->npeers);
 	metric(&b, "connections_open", "gauge", "Open HTTP and WebSocket connections.", hs.open);
 	metric(&b, "connections_accepted", "counter", "Connections accepted since the start.", hs.accepted);
@@ -56,7 +55,8 @@ static void metrics(struct server *s, struct http_req *r)
 	metric(&b, "requests_open", "gauge", "Requests that are not finished.", rc.open);
 	metric(&b, "requests_running", "gauge", "Requests with an attempt under way.", rc.running);
 	metric(&b, "requests_retrying", "gauge", "Requests that wait for their next attempt.", rc.retrying);
-	metric(&b, "store_queue_bytes", "gauge", "Commands that wait for the disk.", (int64_t)store_queue_bytes(s->store));
+	metric(&b, "store_queue_bytes", "gauge", "Commands that wait for the disk.",
+	       (int64_t)store_queue_bytes(s->store));
 	buf_addf(&b, "# EOF\n");
 	http_answer(r, 200, "application/openmetrics-text; version=1.0.0; charset=utf-8", NULL, buf_str(&b));
 	buf_release(&b);

@@ -108,7 +108,8 @@ static void send_presence(uv_timer_t *t)
 static void presence_changed(struct live_user *u, const char *device_id, bool online)
 {
 	struct presence *p;
-	STAILQ_FOREACH(p, &u->presence, link) if (strcmp(p->device_id, device_id) == 0) break;
+	STAILQ_FOREACH (p, &u->presence, link)
+		if (strcmp(p->device_id, device_id) == 0) break;
 	if (p == NULL) {
 		p = xcalloc(1, sizeof *p);
 		(void)str_copy(str_c(device_id), p->device_id, sizeof p->device_id);
@@ -312,8 +313,8 @@ static void on_message(void *ctx, struct ws *ws, struct str text)
 		if (fn != NULL) {
 			fn(call);
 		} else {
-			(void)err_set(&info, ERR_UNKNOWN_TYPE, "there is no frame type \"%.*s\"", (int)MIN(type.n, (size_t)60),
-				      type.p);
+			(void)err_set(&info, ERR_UNKNOWN_TYPE, "there is no frame type \"%.*s\"",
+				      (int)MIN(type.n, (size_t)60), type.p);
 			call_fail(call, ERR_UNKNOWN_TYPE, &info, STR_NONE);
 		}
 	}

@@ -37,9 +37,9 @@ struct live_user {
 	struct server *server;
 	int64_t user;
 	struct str id, name;
-	uint32_t zone;  /* home */
-	int64_t seq;    /* newest place of the home zone that this thread has seen committed */
-	int64_t floor;  /* cursors below are expired, as of the last look-up */
+	uint32_t zone; /* home */
+	int64_t seq;   /* newest place of the home zone that this thread has seen committed */
+	int64_t floor; /* cursors below are expired, as of the last look-up */
 	LIST_HEAD(, sub) subs;
 	LIST_HEAD(, feed_wait) waits; /* polls that wait for a change */
 	struct peer *peers;           /* by device id, those that said hello */
@@ -47,7 +47,7 @@ struct live_user {
 	struct buf batch;
 	struct feed_entry *entries;
 	size_t nentries, cap_entries;
-	bool announced; /* stands in server->announce */
+	bool announced;                   /* stands in server->announce */
 	STAILQ_HEAD(, presence) presence; /* who came or went since the last device:changed */
 	bool presence_armed;
 	uv_timer_t presence_timer;
@@ -89,7 +89,7 @@ struct peer {
 	char device_id[NAME_MAX_LEN + 1];
 	int64_t connected_ms, seen_wall_ms;
 	int64_t acked; /* place up to which the device says it has stored the feed */
-	bool hello; /* it said who it is and is in user->peers */
+	bool hello;    /* it said who it is and is in user->peers */
 	LIST_HEAD(, join) joins;
 	size_t njoins;
 	LIST_HEAD(, call) calls; /* not answered yet */
@@ -106,8 +106,8 @@ struct room {
 struct join {
 	struct peer *peer;
 	struct room *room;
-	char *session_id;        /* as it was joined, for session:leave; "" unknown */
-	char *dropped;           /* request whose stream this device was too slow for; NULL none */
+	char *session_id; /* as it was joined, for session:leave; "" unknown */
+	char *dropped;    /* request whose stream this device was too slow for; NULL none */
 	int64_t dropped_attempt;
 	LIST_ENTRY(join) in_room, in_peer;
 };
@@ -125,8 +125,8 @@ struct server {
 	struct live_user *users_by_zone;
 	struct zone_seen *zones_seen; /* newest places of zones nobody follows yet */
 	struct room *rooms;
-	LIST_HEAD(, stop_wait) stops;     /* calls that wait for a request to be stopped */
-	LIST_HEAD(, follower) followers;  /* HTTP requests that follow a running answer */
+	LIST_HEAD(, stop_wait) stops;    /* calls that wait for a request to be stopped */
+	LIST_HEAD(, follower) followers; /* HTTP requests that follow a running answer */
 	STAILQ_HEAD(, live_user) announce;
 	LIST_HEAD(, peer) peers;
 	int64_t npeers;
@@ -199,7 +199,8 @@ void verb_ping(struct call *c);
 /* Looks up the request's credential; `then` with the user and principal, or the request was answered with 401. */
 void auth_request(struct server *s, struct http_req *r,
 		  void (*then)(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred));
-void auth_pair(struct server *s, struct http_req *r);   /* POST /api/v1/pair */
+bool auth_is_shown(const struct http_req *r); /* something that looks like a credential; nothing is looked up */
+void auth_pair(struct server *s, struct http_req *r); /* POST /api/v1/pair */
 void auth_unpair(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred);
 /* Ends every connection of a principal (revoked) or user (principal 0). */
 void auth_kick(struct server *s, int64_t user, uint32_t principal);
@@ -239,7 +240,7 @@ void stream_publish(void *ctx, const struct delta *d); /* work hook */
 void stream_state(void *ctx, struct job *j);           /* work hook */
 void stream_leave(struct join *j);
 void stream_stopped_call(struct call *c, struct str request_id); /* answered when the request has stopped */
-void stream_move(struct peer *from, struct peer *to); /* a device's new connection takes over its rooms */
+void stream_move(struct peer *from, struct peer *to);            /* a device's new connection takes over its rooms */
 void stream_http(struct server *s, struct http_req *r, struct live_user *u, struct str request_id); /* GET …/stream */
 void write_request_state(struct server *s, struct jw *w, const struct job_info *info);
 void write_job_state(struct server *s, struct jw *w, const struct job *j);

@@ -87,7 +87,8 @@ void stream_move(struct peer *from, struct peer *to)
 static struct join *join_of(struct peer *c, const struct room *room)
 {
 	struct join *j;
-	LIST_FOREACH(j, &c->joins, in_peer) if (j->room == room) return j;
+	LIST_FOREACH (j, &c->joins, in_peer)
+		if (j->room == room) return j;
 	return NULL;
 }
 
@@ -165,8 +166,8 @@ static void send_shown(struct join *j, const struct job *job, enum stream_kind k
 	int64_t shown = job_shown(job, kind);
 	if (offset >= shown) return;
 	struct str text = str_n(job_turn(job)->said[kind].p + offset, (size_t)(shown - offset));
-	struct frame *f = delta_frame(job_request_id(job), job_request(job)->reply_id, job_request(job)->attempt, offset, kind,
-				      text);
+	struct frame *f = delta_frame(job_request_id(job), job_request(job)->reply_id, job_request(job)->attempt,
+				      offset, kind, text);
 	send_piece(j, job, f);
 	frame_unref(f);
 }
@@ -237,7 +238,8 @@ void stream_state(void *ctx, struct job *job)
 	bool over = !request_is_open(q->state) || str_eq(job_state_name(job), STR("stopped"));
 	for (struct stop_wait *sw = LIST_FIRST(&s->stops), *next; sw != NULL; sw = next) {
 		next = LIST_NEXT(sw, link);
-		if (!over || !str_eq(str_c(sw->request_id), job_request_id(job)) || sw->call->user->user != job_user(job))
+		if (!over || !str_eq(str_c(sw->request_id), job_request_id(job)) ||
+		    sw->call->user->user != job_user(job))
 			continue;
 		LIST_REMOVE(sw, link);
 		struct jw w = call_begin(sw->call, "request:state");
@@ -459,7 +461,7 @@ void verb_session_leave(struct call *c)
 	}
 	struct room *room = conv.p != NULL ? room_find(c->server, c->user->user, conv) : NULL;
 	struct join *found = NULL, *j;
-	LIST_FOREACH(j, &c->peer->joins, in_peer)
+	LIST_FOREACH (j, &c->peer->joins, in_peer)
 		if (j->room == room || (session.p != NULL && str_eq(str_c(j->session_id), session))) found = j;
 	if (found == NULL) {
 		(void)err_set(&info, ERR_NOT_FOUND, "this device has not joined that session");
@@ -631,8 +633,9 @@ static void follower_end(struct follower *f)
 static void follow(struct server *s, const struct delta *d)
 {
 	struct follower *f;
-	LIST_FOREACH(f, &s->followers, link) {
-		if (f->attempt != d->attempt || f->kind != d->kind || !str_eq(str_c(f->request_id), job_request_id(d->job)))
+	LIST_FOREACH (f, &s->followers, link) {
+		if (f->attempt != d->attempt || f->kind != d->kind ||
+		    !str_eq(str_c(f->request_id), job_request_id(d->job)))
 			continue;
 		int64_t end = d->offset + (int64_t)d->text.n;
 		if (end <= f->offset) continue;
@@ -705,7 +708,8 @@ void stream_http(struct server *s, struct http_req *r, struct live_user *u, stru
 		LIST_INSERT_HEAD(&s->followers, f, link);
 		http_stream_begin(r, 200, "text/plain; charset=utf-8", NULL);
 		if (f->offset < shown) {
-			http_stream_write(r, str_n(job_turn(job)->said[kind].p + f->offset, (size_t)(shown - f->offset)));
+			http_stream_write(r,
+					  str_n(job_turn(job)->said[kind].p + f->offset, (size_t)(shown - f->offset)));
 			f->offset = shown;
 		}
 		return;

@@ -100,7 +100,8 @@ static void note_done(struct store_op *op)
 
 static enum err disk_error(struct upload *u, const char *what)
 {
-	if (errno == ENOSPC || errno == EDQUOT) return err_set(&u->info, ERR_STORAGE_FULL, "the disk is full; nothing was stored");
+	if (errno == ENOSPC || errno == EDQUOT)
+		return err_set(&u->info, ERR_STORAGE_FULL, "the disk is full; nothing was stored");
 	return err_set(&u->info, ERR_IO, "%s: %s", what, strerror(errno));
 }
 
@@ -135,7 +136,8 @@ static void finish_work(uv_work_t *w)
 	}
 	if (memcmp(got, u->hash, sizeof got) != 0) {
 		(void)unlink(u->part);
-		u->err = err_set(&u->info, ERR_BAD_FIELD, "the body's SHA-256 is not the one in the address; nothing was stored");
+		u->err = err_set(&u->info, ERR_BAD_FIELD,
+				 "the body's SHA-256 is not the one in the address; nothing was stored");
 		return;
 	}
 	u->note.row.size = size;
@@ -201,8 +203,8 @@ static enum err read_range(struct upload *u, struct http_req *r)
 	char text[100];
 	u->total = -1;
 	if (h.p == NULL) return OK;
-	if (!str_copy(h, text, sizeof text) || sscanf(text, "bytes %lld-%lld/%lld", &from, &to, &total) != 3 || from < 0 ||
-	    to < from || total <= to)
+	if (!str_copy(h, text, sizeof text) || sscanf(text, "bytes %lld-%lld/%lld", &from, &to, &total) != 3 ||
+	    from < 0 || to < from || total <= to)
 		return err_set(&u->info, ERR_BAD_FIELD, "Content-Range must be: bytes FROM-TO/TOTAL");
 	struct stat st;
 	int64_t have = stat(u->part, &st) == 0 ? (int64_t)st.st_size : 0;
@@ -317,7 +319,8 @@ static void send_file(struct download *d, int fd)
 		status = 206;
 		to = MIN(to, d->row.size - 1);
 	}
-	int len = snprintf(header, sizeof header, "ETag: \"%s\"\r\nAccept-Ranges: bytes\r\nCache-Control: private, immutable\r\n", d->hex);
+	int len = snprintf(header, sizeof header,
+			   "ETag: \"%s\"\r\nAccept-Ranges: bytes\r\nCache-Control: private, immutable\r\n", d->hex);
 	if (status == 206)
 		snprintf(header + len, sizeof header - (size_t)len, "Content-Range: bytes %lld-%lld/%lld\r\n", from, to,
 			 (long long)d->row.size);

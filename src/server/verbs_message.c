@@ -97,7 +97,8 @@ static enum err read_request(struct sending *m, const struct json *req, struct e
 	if (m->cmd.model.n == 0 || m->cmd.model.n > 200)
 		return err_set(info, ERR_BAD_FIELD, "\"model\" must have 1 to 200 bytes");
 	if (providers_index(s->providers, m->cmd.model) < 0)
-		return err_set(info, ERR_MODEL_UNKNOWN, "no provider serves the model \"%.*s\"; GET /api/v1/models lists them",
+		return err_set(info, ERR_MODEL_UNKNOWN,
+			       "no provider serves the model \"%.*s\"; GET /api/v1/models lists them",
 			       STR_ARG(m->cmd.model));
 	const struct json *params = json_get(req, "params");
 	if (json_type(params) != JSON_NONE && json_type(params) != JSON_NULL) {
@@ -116,7 +117,8 @@ static enum err read_send(struct sending *m, const struct json *in, struct errin
 	if (!json_want_str(in, "messageId", 0, &c->message_id, info) ||
 	    !json_want_str(in, "conversationId", JSON_OPTIONAL, &c->conversation_id, info) ||
 	    !json_want_str(in, "sessionId", JSON_OPTIONAL, &c->session_id, info) ||
-	    !json_want_str(in, "text", 0, &c->text, info) || !json_want_str(in, "parent", JSON_OPTIONAL, &c->parent, info) ||
+	    !json_want_str(in, "text", 0, &c->text, info) ||
+	    !json_want_str(in, "parent", JSON_OPTIONAL, &c->parent, info) ||
 	    !json_want_bool(in, "auto", JSON_OPTIONAL, &c->automatic, info))
 		return info->err;
 	if (c->conversation_id.p == NULL && c->session_id.p == NULL)

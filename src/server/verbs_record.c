@@ -110,8 +110,9 @@ static enum err read_item(const struct server *s, const struct json *in, struct 
 
 static enum err read_policy(const struct json *in, enum save_policy *out, struct errinfo *info)
 {
-	static const char *const names[] = {
-	    [POLICY_IF_UNCHANGED] = "ifUnchanged", [POLICY_CHANGED_KEYS] = "changedKeys", [POLICY_ALL_KEYS] = "allKeys"};
+	static const char *const names[] = {[POLICY_IF_UNCHANGED] = "ifUnchanged",
+					    [POLICY_CHANGED_KEYS] = "changedKeys",
+					    [POLICY_ALL_KEYS] = "allKeys"};
 	struct str name = STR("ifUnchanged");
 	if (!json_want_str(in, "policy", JSON_OPTIONAL, &name, info)) return info->err;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -143,8 +144,8 @@ void verb_record_save(struct call *c)
 	if (json_type(records) != JSON_ARR || json_len(records) == 0 || (int64_t)json_len(records) > l->batch_records)
 		e = err_set(&info, ERR_BAD_FIELD, "\"records\" must be an array of 1 to batchRecords (%lld) records",
 			    (long long)l->batch_records);
-	if (e == OK && (!want_zone(c->in, &v->zone, &info) ||
-			!json_want_bool(c->in, "atomic", JSON_OPTIONAL, &v->atomic, &info)))
+	if (e == OK &&
+	    (!want_zone(c->in, &v->zone, &info) || !json_want_bool(c->in, "atomic", JSON_OPTIONAL, &v->atomic, &info)))
 		e = info.err;
 	if (e == OK) e = read_policy(c->in, &v->policy, &info);
 	if (e == OK) {
@@ -271,7 +272,7 @@ struct listing {
 	int64_t user;
 	struct {
 		struct str name, fields;
-	} *list;
+	} * list;
 	size_t n, cap;
 };
 
@@ -341,8 +342,9 @@ void verb_device_ack(struct call *c)
 	struct errinfo info = {0};
 	struct str cursor;
 	int64_t at = 0;
-	enum err e = json_want_str(c->in, "cursor", 0, &cursor, &info) ? feed_cursor(c->server, c->user, cursor, &at, &info)
-								       : info.err;
+	enum err e = json_want_str(c->in, "cursor", 0, &cursor, &info)
+			     ? feed_cursor(c->server, c->user, cursor, &at, &info)
+			     : info.err;
 	if (e != OK) {
 		call_fail(c, e, &info, STR_NONE);
 		return;

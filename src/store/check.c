@@ -382,7 +382,7 @@ static void check_table(struct check *c, const struct table *tab)
 {
 	struct q q = q_prepare(&c->db, tab->sql);
 	while (q_row(&q)) {
-		int64_t ints[8];
+		int64_t ints[8] = {0};
 		for (int i = 0; i < tab->ints; i++) ints[i] = q_get_int(&q, i);
 		uint64_t sum = sum_ints(tab->seed, ints, (size_t)tab->ints);
 		for (int i = 0; i < tab->strs; i++) sum = sum_str(sum, q_get_str(&q, tab->ints + i));

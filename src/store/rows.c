@@ -14,7 +14,7 @@
 #define WALK_PAGE 16
 #define FEED_PAGE_BYTES (4 << 20) /* of fields; a page ends at the next group after it */
 
-uint64_t record_sum(const struct record *r)
+static uint64_t record_sum(const struct record *r)
 {
 	uint64_t sum = SUM_INTS(SUM_RECORD, r->row, r->zone, r->type, r->seq, r->group, r->created_ms, r->modified_ms,
 				r->created_by, r->modified_by, r->deleted, r->conv, r->ord, r->state);

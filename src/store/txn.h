@@ -138,7 +138,6 @@ char *path_join(const char *dir, const char *name); /* heap */
 
 /* Reads the columns RECORD_COLS of the current row and verifies the checksum: ERR_CORRUPT names the record. */
 MUST_USE enum err record_load(struct txn *t, const struct q *q, struct record *out, uint64_t *out_sum);
-uint64_t record_sum(const struct record *r);
 uint64_t grave_sum(const struct record *r);
 /* A record whose tombstone was folded away; ERR_NOT_FOUND. */
 MUST_USE enum err grave_get(struct txn *t, uint32_t zone, uint32_t type, struct str name, struct record *out);

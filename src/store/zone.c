@@ -29,7 +29,7 @@ static void intern_add_principal(struct intern *in, const struct principal *p)
 	copy->device_id = arena_str(&in->arena, p->device_id);
 	if (p->id > in->principal_cap) {
 		size_t cap = MAX(in->principal_cap * 2, (size_t)p->id + 64);
-		in->principals = xrealloc(in->principals, xmul(cap, sizeof *in->principals));
+		in->principals = xrealloc(in->principals, xmul(cap, sizeof(const struct principal *)));
 		in->principal_cap = cap;
 	}
 	for (; in->nprincipals < p->id; in->nprincipals++) in->principals[in->nprincipals] = NULL;
@@ -197,6 +197,7 @@ static struct zone *zone_keep(struct zones *zs, const struct zone *z)
 
 static void zone_forget(struct zones *zs, struct zone *z)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the analyser cannot follow uthash */
 	HASH_DEL(zs->by_id, z);
 	free((char *)(uintptr_t)z->name.p);
 	free(z);

@@ -38,8 +38,8 @@ struct turn_times { /* wall ms, 0 when it did not happen */
 
 struct turn {
 	enum turn_phase phase;
-	int64_t attempt;     /* the running one's number, or the last one's */
-	int64_t base;        /* attempts before this were made for an earlier, explicit try and do not count */
+	int64_t attempt; /* the running one's number, or the last one's */
+	int64_t base;    /* attempts before this were made for an earlier, explicit try and do not count */
 	struct turn_times times;
 	struct buf said[TURN_KINDS];
 	int64_t progress_boot_ms; /* when this turn last moved: the watchdog's evidence */

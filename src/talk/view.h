@@ -20,8 +20,8 @@ struct talk_message {
 
 struct view {
 	struct arena *arena;
-	int64_t left;      /* bytes of text that still fit */
-	bool started;      /* the newest message is in */
+	int64_t left;              /* bytes of text that still fit */
+	bool started;              /* the newest message is in */
 	struct talk_message *list; /* newest first until view_end, then oldest first */
 	size_t n, cap;
 };

@@ -105,8 +105,14 @@ static int provider_of(void *ctx, struct str model)
 
 static void relay_open(struct rig *r)
 {
-	struct relay_config c = {.limits = &r->f.limits, .incarnation = r->incarnation, .nproviders = 1, .slots = &r->slots,
-				 .seed = 1, .provider_of = provider_of, .effects = &effects, .ctx = r};
+	struct relay_config c = {.limits = &r->f.limits,
+				 .incarnation = r->incarnation,
+				 .nproviders = 1,
+				 .slots = &r->slots,
+				 .seed = 1,
+				 .provider_of = provider_of,
+				 .effects = &effects,
+				 .ctx = r};
 	r->relay = relay_new(&c);
 	relay_start(r->relay, rig_now(r));
 }
@@ -448,9 +454,14 @@ static void a_late_attempt_cannot_finish(void **state)
 	(void)state;
 	rig_init(&r, 1);
 	say(&r, "m1", "c1", "hello");
-	struct cmd_finish late = {.as = FINISH_DONE, .row = job_row(r.calls[0].job), .attempt = 1,
-				  .incarnation = r.incarnation + 1, .text = STR("from another daemon"), .thinking = STR(""),
-				  .error_text = STR(""), .finish_reason = STR("")};
+	struct cmd_finish late = {.as = FINISH_DONE,
+				  .row = job_row(r.calls[0].job),
+				  .attempt = 1,
+				  .incarnation = r.incarnation + 1,
+				  .text = STR("from another daemon"),
+				  .thinking = STR(""),
+				  .error_text = STR(""),
+				  .finish_reason = STR("")};
 	assert_int_equal(run(&r.f, late_finish, &late), ERR_SUPERSEDED);
 	late.incarnation = r.incarnation;
 	late.attempt = 2;
@@ -546,8 +557,14 @@ static void a_new_daemon_takes_up_what_the_old_one_left(void **state)
 	relay_halt(r.relay);
 	relay_free(r.relay);
 	r.incarnation++;
-	struct relay_config c = {.limits = &r.f.limits, .incarnation = r.incarnation, .nproviders = 1, .slots = &r.slots,
-				 .seed = 1, .provider_of = provider_of, .effects = &effects, .ctx = &r};
+	struct relay_config c = {.limits = &r.f.limits,
+				 .incarnation = r.incarnation,
+				 .nproviders = 1,
+				 .slots = &r.slots,
+				 .seed = 1,
+				 .provider_of = provider_of,
+				 .effects = &effects,
+				 .ctx = &r};
 	r.relay = relay_new(&c);
 	struct reopened o = {.r = &r};
 	store_op_init(&o.open.op, NULL, NULL, 0, r.f.now_ms++);
@@ -597,20 +614,20 @@ static void the_same_id_is_acknowledged_again_and_other_content_is_refused(void 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_message_gets_one_reply_in_two_commits),
-	    cmocka_unit_test(a_conversation_answers_one_at_a_time_and_in_order),
-	    cmocka_unit_test(slots_go_round_users_and_then_sessions),
-	    cmocka_unit_test(stop_while_queued_opens_no_call),
-	    cmocka_unit_test(stop_before_the_first_token_cuts_the_call_and_keeps_no_message),
-	    cmocka_unit_test(stop_in_the_middle_keeps_what_was_said),
-	    cmocka_unit_test(stop_while_backing_off_opens_no_call),
-	    cmocka_unit_test(a_failed_attempt_is_tried_again_as_a_new_stream),
-	    cmocka_unit_test(a_late_attempt_cannot_finish),
-	    cmocka_unit_test(the_sweep_finds_a_request_that_nobody_works_on),
-	    cmocka_unit_test(the_watchdog_ends_an_attempt_without_a_sign_of_life),
-	    cmocka_unit_test(the_watchdog_pumps_again_when_an_answer_was_lost),
-	    cmocka_unit_test(a_new_daemon_takes_up_what_the_old_one_left),
-	    cmocka_unit_test(the_same_id_is_acknowledged_again_and_other_content_is_refused),
+		cmocka_unit_test(a_message_gets_one_reply_in_two_commits),
+		cmocka_unit_test(a_conversation_answers_one_at_a_time_and_in_order),
+		cmocka_unit_test(slots_go_round_users_and_then_sessions),
+		cmocka_unit_test(stop_while_queued_opens_no_call),
+		cmocka_unit_test(stop_before_the_first_token_cuts_the_call_and_keeps_no_message),
+		cmocka_unit_test(stop_in_the_middle_keeps_what_was_said),
+		cmocka_unit_test(stop_while_backing_off_opens_no_call),
+		cmocka_unit_test(a_failed_attempt_is_tried_again_as_a_new_stream),
+		cmocka_unit_test(a_late_attempt_cannot_finish),
+		cmocka_unit_test(the_sweep_finds_a_request_that_nobody_works_on),
+		cmocka_unit_test(the_watchdog_ends_an_attempt_without_a_sign_of_life),
+		cmocka_unit_test(the_watchdog_pumps_again_when_an_answer_was_lost),
+		cmocka_unit_test(a_new_daemon_takes_up_what_the_old_one_left),
+		cmocka_unit_test(the_same_id_is_acknowledged_again_and_other_content_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

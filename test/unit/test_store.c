@@ -263,7 +263,7 @@ static enum err many_zones_run(struct txn *t, void *ctx)
 	struct fixture *f = ctx;
 	uint32_t zone;
 	enum err e = txn_zone(t, f->user, STR("own"), true, &zone);
-	uint32_t type, principal;
+	uint32_t type = 0, principal;
 	if (e == OK) e = txn_type(t, STR("Note"), true, &type);
 	if (e == OK) e = txn_principal(t, f->user, STR("tablet"), &principal);
 	struct record r = {.zone = zone, .type = type, .name = STR("x"), .fields = STR("{}")};

@@ -81,7 +81,8 @@ static void a_provider_that_asks_for_a_wait_gets_it(void **state)
 	struct rng rng;
 	rng_seed(&rng, 3);
 	assert_int_equal(backoff_wait_ms(&limits, 1, 90000, &rng), 90000);
-	for (int64_t n = 1; n < 80; n++) assert_in_range(backoff_wait_ms(&limits, n, 0, &rng), 1, limits.backoff_max_ms);
+	for (int64_t n = 1; n < 80; n++)
+		assert_in_range(backoff_wait_ms(&limits, n, 0, &rng), 1, limits.backoff_max_ms);
 }
 
 static void a_new_attempt_starts_with_nothing(void **state)
@@ -146,14 +147,14 @@ static void the_newest_message_is_in_the_view_however_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup(an_answer_goes_through_every_phase, setup),
-	    cmocka_unit_test_setup(a_failure_waits_longer_each_time_and_then_gives_up, setup),
-	    cmocka_unit_test_setup(an_error_that_will_not_get_better_fails_at_once, setup),
-	    cmocka_unit_test_setup(a_provider_that_asks_for_a_wait_gets_it, setup),
-	    cmocka_unit_test_setup(a_new_attempt_starts_with_nothing, setup),
-	    cmocka_unit_test_setup(an_answer_longer_than_the_limit_is_refused_whole, setup),
-	    cmocka_unit_test_setup(a_view_keeps_the_newest_whole_messages_oldest_first, setup),
-	    cmocka_unit_test_setup(the_newest_message_is_in_the_view_however_long, setup),
+		cmocka_unit_test_setup(an_answer_goes_through_every_phase, setup),
+		cmocka_unit_test_setup(a_failure_waits_longer_each_time_and_then_gives_up, setup),
+		cmocka_unit_test_setup(an_error_that_will_not_get_better_fails_at_once, setup),
+		cmocka_unit_test_setup(a_provider_that_asks_for_a_wait_gets_it, setup),
+		cmocka_unit_test_setup(a_new_attempt_starts_with_nothing, setup),
+		cmocka_unit_test_setup(an_answer_longer_than_the_limit_is_refused_whole, setup),
+		cmocka_unit_test_setup(a_view_keeps_the_newest_whole_messages_oldest_first, setup),
+		cmocka_unit_test_setup(the_newest_message_is_in_the_view_however_long, setup),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
