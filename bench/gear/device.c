@@ -9,6 +9,7 @@
 #define OPCODE_PING 9
 #define OPCODE_PONG 10
 #define CONNECT_LIMIT_NS (60 * NS_PER_SEC)
+#define SETTLE_NS (NS_PER_SEC / 4)
 
 static struct device *device_of(struct conn *c) { return CONTAINER_OF(c, struct device, conn); }
 
@@ -244,6 +245,7 @@ void devices_connect(struct loop *l, struct device *d, size_t n, int port, size_
 		while (ready < begun && d[ready].state == DEVICE_READY) ready++;
 		if (now_ns() > deadline_ns) die(75, "%zu of %zu devices were welcomed in a minute", ready, n);
 	}
+	for (int64_t end_ns = now_ns() + SETTLE_NS; now_ns() < end_ns;) loop_round(l, end_ns);
 }
 
 void devices_close(struct device *d, size_t n)

@@ -25,7 +25,7 @@ struct device {
 struct device *devices_load(const char *path, size_t *out_n);
 /* Connects them all, at most `at_once` unanswered at a time, and waits until each was welcomed. A device that has no
  * cursor connects twice: the first time only to learn the newest one, so that what it missed (a million messages, say)
- * is not sent to it while something else is measured. */
+ * is not sent to it while something else is measured. Ends with a quarter of a second in which all catch up. */
 void devices_connect(struct loop *l, struct device *d, size_t n, int port, size_t at_once);
 void devices_close(struct device *d, size_t n);
 

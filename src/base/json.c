@@ -56,20 +56,49 @@ static bool has_twin_keys(yyjson_val *obj, struct str *twin)
 	return found;
 }
 
-/* Every object of the tree; recursion is bounded by JSON_DEPTH_MAX. */
-static bool any_twin_keys(yyjson_val *v, struct str *twin)
+/* A number as it stood in the text. */
+static struct str digits_of(yyjson_val *v) { return str_n(yyjson_get_raw(v), yyjson_get_len(v)); }
+
+static double real_of(struct str digits)
+{
+	char small[64], *text = small;
+	if (!str_copy(digits, small, sizeof small)) text = str_dup(digits);
+	double d = strtod(text, NULL);
+	if (text != small) free(text);
+	return d;
+}
+
+/* Only an exponent or very many digits can be more than a double holds. */
+static bool is_too_big(struct str digits)
+{
+	bool suspect =
+		digits.n > 300 || memchr(digits.p, 'e', digits.n) != NULL || memchr(digits.p, 'E', digits.n) != NULL;
+	return suspect && isinf(real_of(digits));
+}
+
+/* What a value of the tree has that this reader does not take; recursion is bounded by JSON_DEPTH_MAX. */
+static enum err check_tree(yyjson_val *v, struct errinfo *info)
 {
 	size_t i, max;
 	yyjson_val *k, *child;
-	if (yyjson_is_obj(v)) {
-		if (has_twin_keys(v, twin)) return true;
+	enum err e = OK;
+	if (yyjson_is_raw(v)) {
+		struct str d = digits_of(v);
+		if (is_too_big(d))
+			e = err_set(info, ERR_BAD_JSON, "no double can hold the number %.*s", (int)MIN(d.n, (size_t)60),
+				    d.p);
+	} else if (yyjson_is_obj(v)) {
+		struct str twin;
+		if (has_twin_keys(v, &twin))
+			return err_set(info, ERR_BAD_JSON, "the key \"%.*s\" stands twice in one object",
+				       (int)MIN(twin.n, (size_t)60), twin.p);
 		yyjson_obj_foreach (v, i, max, k, child)
-			if (yyjson_is_ctn(child) && any_twin_keys(child, twin)) return true;
+			if (e == OK) e = check_tree(child, info);
 	} else if (yyjson_is_arr(v)) {
 		yyjson_arr_foreach (v, i, max, child)
-			if (yyjson_is_ctn(child) && any_twin_keys(child, twin)) return true;
+			if (e == OK) e = check_tree(child, info);
 	}
-	return false;
+	return e;
 }
 
 enum err json_parse(struct str text, struct json_doc **out, struct errinfo *info)
@@ -79,15 +108,13 @@ enum err json_parse(struct str text, struct json_doc **out, struct errinfo *info
 	if (too_deep(text, &where))
 		return err_set(info, ERR_BAD_JSON, "nested deeper than %d at byte %zu", JSON_DEPTH_MAX, where);
 	yyjson_read_err e;
-	yyjson_doc *doc =
-		yyjson_read_opts((char *)(uintptr_t)(text.p ? text.p : ""), text.n, YYJSON_READ_NOFLAG, NULL, &e);
+	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(text.p ? text.p : ""), text.n, YYJSON_READ_NUMBER_AS_RAW,
+					   NULL, &e);
 	if (doc == NULL) return err_set(info, ERR_BAD_JSON, "not valid JSON at byte %zu: %s", e.pos, e.msg);
-	struct str twin = STR_NONE;
-	if (any_twin_keys(yyjson_doc_get_root(doc), &twin)) {
-		enum err err = err_set(info, ERR_BAD_JSON, "the key \"%.*s\" stands twice in one object",
-				       (int)MIN(twin.n, (size_t)60), twin.p);
+	enum err bad = check_tree(yyjson_doc_get_root(doc), info);
+	if (bad != OK) {
 		yyjson_doc_free(doc);
-		return err;
+		return bad;
 	}
 	*out = (struct json_doc *)doc;
 	return OK;
@@ -105,10 +132,10 @@ enum json_type json_type(const struct json *v)
 	switch (yyjson_get_type(val(v))) {
 	case YYJSON_TYPE_NULL: return JSON_NULL;
 	case YYJSON_TYPE_BOOL: return JSON_BOOL;
-	case YYJSON_TYPE_NUM:
-		return yyjson_is_real(val(v)) || (yyjson_is_uint(val(v)) && yyjson_get_uint(val(v)) > INT64_MAX)
-			       ? JSON_REAL
-			       : JSON_INT;
+	case YYJSON_TYPE_RAW: {
+		int64_t whole;
+		return str_to_int(digits_of(val(v)), &whole) ? JSON_INT : JSON_REAL;
+	}
 	case YYJSON_TYPE_STR: return JSON_STR;
 	case YYJSON_TYPE_ARR: return JSON_ARR;
 	case YYJSON_TYPE_OBJ: return JSON_OBJ;
@@ -137,18 +164,10 @@ bool json_str(const struct json *v, struct str *out)
 
 bool json_int(const struct json *v, int64_t *out)
 {
-	yyjson_val *y = val(v);
-	if (yyjson_is_uint(y)) {
-		if (yyjson_get_uint(y) > INT64_MAX) return false;
-		*out = (int64_t)yyjson_get_uint(y);
-		return true;
-	}
-	if (yyjson_is_sint(y)) {
-		*out = yyjson_get_sint(y);
-		return true;
-	}
-	if (!yyjson_is_real(y)) return false;
-	double d = yyjson_get_real(y);
+	if (!yyjson_is_raw(val(v))) return false;
+	struct str digits = digits_of(val(v));
+	if (str_to_int(digits, out)) return true;
+	double d = real_of(digits);
 	if (!(d >= -9007199254740992.0 && d <= 9007199254740992.0) || d != floor(d)) return false;
 	*out = (int64_t)d;
 	return true;
@@ -156,8 +175,8 @@ bool json_int(const struct json *v, int64_t *out)
 
 bool json_real(const struct json *v, double *out)
 {
-	if (!yyjson_is_num(val(v))) return false;
-	*out = yyjson_get_num(val(v));
+	if (!yyjson_is_raw(val(v))) return false;
+	*out = real_of(digits_of(val(v)));
 	return true;
 }
 
@@ -380,10 +399,7 @@ void jw_value(struct jw *w, const struct json *v)
 	case JSON_BOOL: jw_bool(w, yyjson_get_bool(val(v))); return;
 	case JSON_STR: jw_str(w, str_n(yyjson_get_str(val(v)), yyjson_get_len(val(v)))); return;
 	case JSON_INT:
-	case JSON_REAL:
-		before_value(w);
-		add_number(w->b, val(v));
-		return;
+	case JSON_REAL: jw_raw(w, digits_of(val(v))); return;
 	case JSON_ARR:
 		jw_arr(w);
 		for (struct json_iter it = json_iter(v); json_next(&it);) jw_value(w, it.val);

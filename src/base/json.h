@@ -2,7 +2,8 @@
  *
  * The reader takes whole texts. It refuses what RFC 8259 refuses, and also invalid UTF-8, lone surrogates, a key that
  * stands twice in one object, nesting deeper than JSON_DEPTH_MAX and numbers no double can hold; the errinfo names the
- * byte. Values are views into the document and die with it. Integers are exact over the whole of int64.
+ * byte. Values are views into the document and die with it. Integers are exact over the whole of int64, and a number that
+ * is only passed on keeps the digits it came with.
  *
  * The writer appends to a buffer and puts the commas itself. Text is escaped so that the result is safe in a journal,
  * a terminal log and an HTML script: control characters, DEL, U+2028 and U+2029 become \u escapes. A writer that ran

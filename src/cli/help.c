@@ -119,10 +119,11 @@ static void roff_options(const struct cli_command *cmd, FILE *out)
 		for (const char *p = o->name; *p != '\0'; p++) fputs(*p == '-' ? "\\-" : (char[]){*p, '\0'}, out);
 		fprintf(out, "\\fR%s%s%s\n", o->arg != NULL ? " \\fI" : "", o->arg != NULL ? o->arg : "",
 			o->arg != NULL ? "\\fR" : "");
-		roff_text(o->help, out);
-		if (o->def == NULL) continue;
-		fputs("Default: ", out);
-		roff_text(o->def, out);
+		struct buf text = BUF_INIT(1024);
+		buf_add_str(&text, str_c(o->help));
+		if (o->def != NULL) buf_addf(&text, " [%s]", o->def);
+		roff_text(text.p, out);
+		buf_release(&text);
 	}
 }
 

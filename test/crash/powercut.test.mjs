@@ -71,10 +71,11 @@ async function record({ bin = program, env = {}, rounds }) {
 	const data = join(dir, "data");
 	const log = join(dir, "log");
 	await mkdir(data);
-	const daemon = await Daemon.start({ data, bin, env, wrap: [tool("tracer"), "record", log, data] });
+	const quiet = { ASAN_OPTIONS: "detect_leaks=0" }; // which a traced process cannot do
+	const daemon = await Daemon.start({ data, bin, env: { ...env, ...quiet }, wrap: [tool("tracer"), "record", log, data] });
 	try {
 		const busy = await keepBusy(daemon, rounds);
-		await daemon.stop();
+		assert.equal(await daemon.stop(), 0, daemon.errors);
 		const sentFile = join(dir, "sent");
 		await writeFile(sentFile, busy.sent.map((m) => `${JSON.stringify(m)}\n`).join(""));
 		return { dir, log, sentFile, ...busy };

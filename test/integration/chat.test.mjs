@@ -11,7 +11,9 @@ let home;
 let daemon;
 let terminals = 0;
 
-const tmux = (...args) => execFileSync("tmux", ["-L", server, "-f", "/dev/null", ...args], { encoding: "utf8", stdio: "pipe" });
+function tmux(...args) {
+	return execFileSync("tmux", ["-L", server, "-f", "/dev/null", ...args], { encoding: "utf8", stdio: "pipe" });
+}
 
 class Terminal {
 	// Runs `roost chat` in a terminal of its own. When it ends, "left with STATUS" stands on the screen.
@@ -19,8 +21,16 @@ class Terminal {
 		this.name = `t${terminals++}`;
 		this.modes = join(home, `${this.name}.stty`);
 		const quoted = ["chat", "--data", daemon.data, ...args].map((a) => `'${a}'`).join(" ");
-		const command = `trap : INT; stty -g >${this.modes}; ${term ? `TERM=${term} ` : ""}${program} ${quoted}; echo "left with $?"; stty -g >>${this.modes}; exec sleep 600`;
-		tmux("new-session", "-d", "-s", this.name, "-x", String(width), "-y", String(height), "-e", `HOME=${home}`, "sh", "-c", command);
+		const script = [
+			"trap : INT", // Ctrl-C is the program's
+			`stty -g >${this.modes}`,
+			`${term ? `TERM=${term} ` : ""}${program} ${quoted}`,
+			'echo "left with $?"',
+			`stty -g >>${this.modes}`,
+			"exec sleep 600",
+		].join("; ");
+		const size = ["-x", String(width), "-y", String(height)];
+		tmux("new-session", "-d", "-s", this.name, ...size, "-e", `HOME=${home}`, "sh", "-c", script);
 	}
 
 	keys(...keys) {
@@ -69,7 +79,8 @@ before(async () => {
 });
 
 afterEach(() => {
-	for (const name of tmux("list-sessions", "-F", "#S").trim().split("\n")) if (name !== "keep") tmux("kill-session", "-t", name);
+	const names = tmux("list-sessions", "-F", "#S").trim().split("\n");
+	for (const name of names) if (name !== "keep") tmux("kill-session", "-t", name);
 });
 
 after(async () => {
@@ -159,7 +170,8 @@ describe("a person in a terminal", () => {
 		t.type("typing");
 		await phone.send({ text: "up\u001b[2J\u001b]0;x\u0007\u009b31mhere 日本語\nline two", conversationId });
 		await t.sees("Ann's phone> up[2J]0;x31mhere 日本語\nline two\n> typing");
-		const { reply } = await phone.converse({ text: "and you?", conversationId, model: "local:test", params: { tokens: 6 } });
+		const question = { text: "and you?", conversationId, model: "local:test", params: { tokens: 6 } };
+		const { reply } = await phone.converse(question);
 		await t.sees(`Ann's phone> and you?\n${reply.fields.text}\n> typing`);
 		phone.close?.();
 	});

@@ -496,9 +496,24 @@ static void values_are_equal_by_content_not_by_order(void **state)
 	}
 }
 
+static void numbers_that_are_only_passed_on_keep_their_digits(void **state)
+{
+	static const struct str text =
+		STR_INIT("[1.50,1e2,-0,0.10,123456789012345678901234567890,9223372036854775807]");
+	struct json_doc *doc;
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	(void)state;
+	assert_int_equal(json_parse(text, &doc, NULL), OK);
+	json_write(&b, json_root(doc));
+	assert_string_equal(b.p, text.p);
+	buf_release(&b);
+	json_free(doc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_that_are_only_passed_on_keep_their_digits),
 		cmocka_unit_test(valid_documents_are_taken),
 		cmocka_unit_test(invalid_documents_are_refused),
 		cmocka_unit_test(every_beginning_of_a_document_is_refused),
