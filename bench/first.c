@@ -1,6 +1,6 @@
 /* The first token: how much later it comes through the daemon than straight from the provider.
  *
- *     bench_first --port P --devices FILE --provider-port P [--rounds 300] [--model fake:n3-r100]
+ *     bench_first --port P --devices FILE --provider-port P [--rounds 300] [--model fake:n3-r1000]
  *     bench_first … --step 1
  *
  * Each round asks once through the daemon and once the provider itself, over a connection that stays open, so that both
@@ -14,8 +14,9 @@
 #include "gear/args.h"
 
 #define ROUND_LIMIT_NS (5 * NS_PER_SEC)
-#define REST_NS (3 * NS_PER_MS)
+#define REST_NS (NS_PER_MS)
 #define WARM_ROUNDS 20
+#define CONVERSATIONS 48 /* in turn, so that none grows long: its text goes to the provider with every request */
 
 /* ---- straight to the provider ----------------------------------------------------------------------------------- */
 
@@ -88,11 +89,12 @@ static void compare(struct answers *a, struct direct *d, const char *model, int6
 {
 	struct samples relayed = {0}, direct = {0}, acked = {0};
 	const char *id = strchr(model, ':');
-	struct answer *one = &a->v[0];
 
 	for (int64_t round = -WARM_ROUNDS; round < rounds; round++) {
-		answer_start(a, 0, model, round);
-		answers_wait(a, ROUND_LIMIT_NS, has_ended, 0, "an answer");
+		size_t i = (size_t)(round + WARM_ROUNDS) % a->n;
+		struct answer *one = &a->v[i];
+		answer_start(a, i, model, round);
+		answers_wait(a, ROUND_LIMIT_NS, has_ended, i, "an answer");
 		if (strcmp(one->state, "done") != 0 || !one->first_ns) die(70, "an answer ended %s", one->state);
 		for (int64_t end_ns = now_ns() + REST_NS; now_ns() < end_ns;) loop_round(a->loop, end_ns);
 		int64_t straight_ns = direct_ask(d, id ? id + 1 : model);
@@ -115,7 +117,7 @@ int main(int argc, char **argv)
 	struct args args = {.argc = argc, .argv = argv};
 	int port = (int)args_int(&args, "port", ARG_NEEDED);
 	int provider_port = (int)args_int(&args, "provider-port", ARG_NEEDED);
-	const char *file = args_text(&args, "devices", NULL), *model = args_text(&args, "model", "fake:n3-r100");
+	const char *file = args_text(&args, "devices", NULL), *model = args_text(&args, "model", "fake:n3-r1000");
 	int64_t rounds = args_int(&args, "rounds", 300), is_step = args_int(&args, "step", 0);
 	args_done(&args);
 
@@ -125,7 +127,7 @@ int main(int argc, char **argv)
 	loop_init(&loop);
 	struct device *devices = devices_load(file, &ndevices);
 	devices_connect(&loop, devices, 1, port, 1);
-	answers_make(&a, &loop, devices, 1, 1);
+	answers_make(&a, &loop, devices, 1, CONVERSATIONS);
 	if (is_step) {
 		step(&a);
 	} else {

@@ -32,12 +32,14 @@ int main(int argc, char **argv)
 	int64_t rate = args_int(&a, "rate", 1000), seconds = args_int(&a, "seconds", 10);
 	first_counted = args_int(&a, "warm-ms", 1000) * rate / 1000;
 	args_done(&a);
+	if (rate <= 0) die(64, "--rate is messages per second, at least 1");
 
 	struct loop loop;
 	size_t n;
 	int64_t count = first_counted + seconds * rate;
 	loop_init(&loop);
 	struct device *devices = devices_load(file, &n);
+	ASSERT(n > 0);
 	devices_connect(&loop, devices, n, port, 32);
 	struct id *conversations = conversations_make(&loop, devices, n, n);
 	for (size_t i = 0; i < n; i++) devices[i].on_frame = take_frame;

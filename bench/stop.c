@@ -58,7 +58,12 @@ static unsigned long half_open(void)
 	snprintf(want, sizeof(want), "0100007F:%04X 02 ", (unsigned)deaf_port);
 	while (!inode && fgets(line, sizeof(line), f)) {
 		const char *rest = strstr(line, want);
-		if (rest) (void)sscanf(rest, "%*s %*s %*s %*s %*s %*s %*s %lu", &inode);
+		/* The inode is the seventh word behind the remote address. */
+		for (int i = 0; rest && i < 7; i++) {
+			rest = strchr(rest, ' ');
+			if (rest) rest += strspn(rest, " ");
+		}
+		if (rest) inode = strtoul(rest, NULL, 10);
 	}
 	fclose(f);
 	return inode;

@@ -15,7 +15,7 @@ target_link_libraries(roost_deps INTERFACE Threads::Threads m)
 set(roost_pkgs
 	libuv 1.43
 	openssl 3.0
-	libcurl 7.85
+	libcurl 7.87
 	sqlite3 3.40
 	zlib 1.2
 	libzstd 1.5

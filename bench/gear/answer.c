@@ -142,6 +142,7 @@ void answers_make(struct answers *a, struct loop *l, struct device *devices, siz
 {
 	struct id *conversations = conversations_make(l, devices, ndevices, n);
 
+	ASSERT(ndevices > 0);
 	*a = (struct answers){.loop = l, .v = xcalloc(n, sizeof(struct answer)), .n = n};
 	for (size_t i = 0; i < ndevices; i++) {
 		devices[i].on_frame = take_frame;

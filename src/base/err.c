@@ -1,5 +1,6 @@
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +24,8 @@ int err_http(enum err e) { return row_of(e)->http; }
 int err_exit(enum err e) { return row_of(e)->exit; }
 bool err_retryable(enum err e) { return row_of(e)->retry; }
 const char *err_text(enum err e) { return row_of(e)->text; }
+
+bool os_has_no_room(int os) { return os == ENOSPC || os == EDQUOT || os == EFBIG; }
 
 enum err err_from_code(const char *code, uint32_t len)
 {

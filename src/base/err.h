@@ -97,6 +97,8 @@ enum err err_from_code(const char *code, uint32_t len);
 
 /* Fills `info` (which may be NULL) and returns `e`, so that a function can end in `return err_set(info, e, "…", …)`. */
 enum err err_set(struct errinfo *info, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Does this errno say that the disk has no room: full, a quota, a limit on the size of files? */
+bool os_has_no_room(int os);
 /* info's sentence, or the row's default when it has none. */
 const char *err_sentence(const struct errinfo *info, enum err e);
 

@@ -14,7 +14,7 @@ struct utf8 {
 };
 
 /* The index of the first bad byte, or n when all are fine so far. */
-size_t utf8_check(struct utf8 *u, const void *p, size_t n);
+size_t utf8_check(struct utf8 *u, const void *data, size_t n);
 static inline bool utf8_complete(const struct utf8 *u) { return u->need == 0; }
 bool utf8_is_valid(struct str s);
 /* The largest n' ≤ n at which `s` can be cut without splitting a character. */

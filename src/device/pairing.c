@@ -138,7 +138,7 @@ enum err cmd_pair_take_run(struct txn *t, struct store_op *op)
 {
 	struct cmd_pair_take *c = CONTAINER_OF(op, struct cmd_pair_take, op);
 	int64_t user = 0, ndevices = 0;
-	uint32_t principal;
+	uint32_t principal = 0;
 	enum err e = OK;
 	if (c->code_hash != NULL) {
 		e = txn_pair_take(t, c->code_hash, &user);

@@ -68,7 +68,7 @@ struct journal {
 
 static enum err file_error(struct errinfo *info, const char *what, const char *name)
 {
-	enum err e = errno == ENOSPC || errno == EDQUOT                    ? ERR_STORAGE_FULL
+	enum err e = os_has_no_room(errno)                                 ? ERR_STORAGE_FULL
 		     : errno == EROFS || errno == EACCES || errno == EPERM ? ERR_READ_ONLY
 									   : ERR_IO;
 	return err_set(info, e, "the journal's %.100s cannot be %s: %s", name, what, strerror(errno));
@@ -138,7 +138,7 @@ static bool write_line(struct journal *j, int64_t wall_ms, struct str tail)
 	buf_clear(&j->line);
 	line_write(&j->line, wall_ms, j->next_n, tail);
 	if (!append(j)) {
-		j->dropped_why = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? "disk full" : "disk error";
+		j->dropped_why = os_has_no_room(errno) ? "disk full" : "disk error";
 		return false;
 	}
 	if (j->first == 0) j->first = j->next_n;
@@ -295,7 +295,7 @@ static enum err keep_torn(struct journal *j, struct str torn, struct errinfo *in
 	int fd = openat(j->dirfd, JOURNAL_TORN, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0 && lseek(fd, 0, SEEK_END) > TORN_MAX && ftruncate(fd, 0) != 0) e = ERR_IO;
 	/* On a full disk the torn end is given up: it holds no whole line. */
-	if (fd < 0 || e != OK || (write(fd, torn.p, torn.n) != (ssize_t)torn.n && errno != ENOSPC && errno != EDQUOT))
+	if (fd < 0 || e != OK || (write(fd, torn.p, torn.n) != (ssize_t)torn.n && !os_has_no_room(errno)))
 		e = file_error(info, "written", JOURNAL_TORN);
 	if (fd >= 0) close(fd);
 	return e;

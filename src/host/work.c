@@ -71,8 +71,14 @@ static void on_done(void *ctx, const struct call_outcome *o)
 	struct running *r = ctx;
 	r->call = NULL;
 	if (r->frozen) return;
-	relay_call_done(r->work->relay, r->job, o->err, &o->info, o->retryable, o->usage.input_tokens,
-			o->usage.output_tokens, o->usage.estimated, o->finish_reason, work_now(r->work));
+	struct call_end end = {.err = o->err,
+			       .retryable = o->retryable,
+			       .usage_estimated = o->usage.estimated,
+			       .info = &o->info,
+			       .input_tokens = o->usage.input_tokens,
+			       .output_tokens = o->usage.output_tokens,
+			       .finish_reason = o->finish_reason};
+	relay_call_done(r->work->relay, r->job, &end, work_now(r->work));
 	work_kick(r->work);
 	free(r);
 }

@@ -177,6 +177,7 @@ static void refuse_one(struct listener *l)
 		return;
 	}
 	close(s->reserve_fd);
+	/* cppcheck-suppress nullPointer ; NULL is allowed: nobody asks for the address */
 	int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) refuse_curtly(s, fd, l->tls != NULL);
 	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

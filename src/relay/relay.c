@@ -22,7 +22,8 @@
 
 #define COMMAND_RETRY_MS 1000 /* a command that met a full disk is tried again this much later */
 #define PUMP_STUCK_MS 10000
-#define LEASE_SLACK_MS 10000 /* beyond every deadline of the call itself */
+#define PAUSE_BYTES (256 << 10) /* said but not yet on disk: then the provider is not read; half of it goes on */
+#define LEASE_SLACK_MS 10000    /* beyond every deadline of the call itself */
 
 enum where { QUEUED, CLAIMING, RUNNING, ENDING, WAITING };
 
@@ -36,7 +37,7 @@ struct job {
 	struct turn turn;
 	enum where where;
 	int provider;
-	bool holds_slot, stop_wanted, dirty;
+	bool holds_slot, stop_wanted, dirty, paused;
 	void *call;               /* while RUNNING */
 	size_t sent[TURN_KINDS];  /* bytes handed to the pump */
 	size_t shown[TURN_KINDS]; /* bytes committed and published */
@@ -211,6 +212,7 @@ static void lane_settle(struct relay *r, struct lane *l)
 	if (l->ready != NULL) return;
 	struct rank_key key = {head->user, head->provider};
 	struct rank *k;
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): two int64_t, every byte is set */
 	HASH_FIND(hh, r->ranks, &key, sizeof key, k);
 	if (k == NULL) {
 		k = xcalloc(1, sizeof *k);
@@ -406,6 +408,7 @@ static void run(struct relay *r, struct job *j, const struct job_info *info, str
 	memset(j->sent, 0, sizeof j->sent);
 	memset(j->shown, 0, sizeof j->shown);
 	j->first_chunk = 0;
+	j->paused = false;
 	j->where = RUNNING;
 	note(r, "request.claimed", j, OK, STR_NONE);
 	if (j->stop_wanted) {
@@ -414,6 +417,31 @@ static void run(struct relay *r, struct job *j, const struct job_info *info, str
 	}
 	j->call = EFFECT(r, call_start, j, info->messages, info->nmessages);
 	EFFECT(r, state, j);
+}
+
+/* A disk that is slower than the provider slows the provider down. */
+static void throttle(struct relay *r, struct job *j)
+{
+	size_t behind = 0;
+	for (int k = 0; k < TURN_KINDS; k++) behind += j->turn.said[k].n - j->shown[k];
+	bool pause = behind > (j->paused ? PAUSE_BYTES / 2 : PAUSE_BYTES);
+	if (pause == j->paused || j->call == NULL) return;
+	j->paused = pause;
+	EFFECT(r, call_pause, j->call, pause);
+}
+
+/* Ends a call from this side. */
+static void give_up(struct relay *r, struct job *j, enum err e, bool retryable, const struct errinfo *info,
+		    struct now now)
+{
+	struct call_end end = {.err = e,
+			       .retryable = retryable,
+			       .info = info,
+			       .input_tokens = -1,
+			       .output_tokens = -1,
+			       .finish_reason = STR("")};
+	cut_call(r, j);
+	relay_call_done(r, j, &end, now);
 }
 
 void relay_call_connected(struct relay *r, struct job *j, struct now now)
@@ -431,8 +459,7 @@ void relay_call_text(struct relay *r, struct job *j, enum stream_kind kind, stru
 		struct errinfo info;
 		(void)err_set(&info, ERR_PROVIDER_LIMIT, "the answer is longer than answerBytes (%lld bytes)",
 			      (long long)r->config.limits->answer_bytes);
-		cut_call(r, j);
-		relay_call_done(r, j, ERR_PROVIDER_LIMIT, &info, false, -1, -1, false, STR(""), now);
+		give_up(r, j, ERR_PROVIDER_LIMIT, false, &info, now);
 		return;
 	}
 	if (first) {
@@ -441,32 +468,32 @@ void relay_call_text(struct relay *r, struct job *j, enum stream_kind kind, stru
 	}
 	if (!j->dirty) LIST_INSERT_HEAD(&r->dirty, j, in_dirty);
 	j->dirty = true;
+	throttle(r, j);
 }
 
-void relay_call_done(struct relay *r, struct job *j, enum err e, const struct errinfo *info, bool retryable,
-		     int64_t input_tokens, int64_t output_tokens, bool estimated, struct str finish_reason,
-		     struct now now)
+void relay_call_done(struct relay *r, struct job *j, const struct call_end *end, struct now now)
 {
+	enum err e = end->err;
 	if (j->where != RUNNING) return;
 	j->call = NULL;
 	release_slot(r, j);
 	clear_dirty(j);
-	int64_t after = info != NULL && e != OK ? info->retry_after_ms : 0;
-	enum turn_phase next = turn_ended(&j->turn, e, retryable, after, r->config.limits, &r->rng, now);
+	int64_t after = end->info != NULL && e != OK ? end->info->retry_after_ms : 0;
+	enum turn_phase next = turn_ended(&j->turn, e, end->retryable, after, r->config.limits, &r->rng, now);
 	struct cmd_finish *c = finish_new(r, j,
 					  next == TURN_DONE      ? FINISH_DONE
 					  : next == TURN_BACKOFF ? FINISH_RETRY
 								 : FINISH_FAILED);
 	c->err = e;
 	if (e != OK) {
-		j->request.error_text = arena_str(&j->arena, str_c(err_sentence(info, e)));
+		j->request.error_text = arena_str(&j->arena, str_c(err_sentence(end->info, e)));
 		j->request.error_code = str_c(err_code(e));
 		c->error_text = j->request.error_text;
 	}
-	c->finish_reason = arena_str(&j->arena, finish_reason);
-	c->input_tokens = input_tokens;
-	c->output_tokens = output_tokens;
-	c->usage_estimated = estimated;
+	c->finish_reason = arena_str(&j->arena, end->finish_reason);
+	c->input_tokens = end->input_tokens;
+	c->output_tokens = end->output_tokens;
+	c->usage_estimated = end->usage_estimated;
 	c->next_try_ms = next == TURN_BACKOFF ? now.wall_ms + (j->turn.retry_boot_ms - now.boot_ms) : 0;
 	j->end_err = e;
 	submit_finish(r, j, c, now);
@@ -545,6 +572,7 @@ static void chunks_committed(struct relay *r, struct cmd_chunks *c, struct now n
 			r->last_chunk = MAX(r->last_chunk, k->id);
 			if (j->first_chunk == 0) j->first_chunk = k->id;
 			publish(r, j, (int)k->kind, (size_t)k->offset + k->text.n);
+			throttle(r, j);
 		} else if (j->where == RUNNING && current) {
 			/* Not on disk, so not shown: it goes with the next try. */
 			j->sent[k->kind] = MIN(j->sent[k->kind], (size_t)k->offset);
@@ -845,8 +873,7 @@ size_t relay_watch(struct relay *r, struct now now)
 		(void)err_set(&info, ERR_PROVIDER_TIMEOUT, "the attempt showed no sign of life for %lld ms",
 			      (long long)(now.boot_ms - j->turn.progress_boot_ms));
 		note(r, "watchdog.worker", j, ERR_PROVIDER_TIMEOUT, STR_NONE);
-		cut_call(r, j);
-		relay_call_done(r, j, ERR_PROVIDER_TIMEOUT, &info, true, -1, -1, false, STR(""), now);
+		give_up(r, j, ERR_PROVIDER_TIMEOUT, true, &info, now);
 		touched++;
 	}
 	if (r->pump != NULL && now.boot_ms - r->pump_boot_ms >= PUMP_STUCK_MS) {

@@ -83,9 +83,15 @@ void relay_drop_op(struct store_op *op);
 
 void relay_call_connected(struct relay *r, struct job *j, struct now now);
 void relay_call_text(struct relay *r, struct job *j, enum stream_kind kind, struct str text, struct now now);
-void relay_call_done(struct relay *r, struct job *j, enum err e, const struct errinfo *info, bool retryable,
-		     int64_t input_tokens, int64_t output_tokens, bool estimated, struct str finish_reason,
-		     struct now now);
+/* How a call ended. */
+struct call_end {
+	enum err err;
+	bool retryable, usage_estimated;
+	const struct errinfo *info;          /* of an error; may be NULL */
+	int64_t input_tokens, output_tokens; /* -1: unknown */
+	struct str finish_reason;            /* the provider's word, or empty */
+};
+void relay_call_done(struct relay *r, struct job *j, const struct call_end *end, struct now now);
 
 /* A person's stop. False when no such request is open here. */
 bool relay_stop(struct relay *r, struct str request_id, struct now now);

@@ -21,7 +21,8 @@
 
 /* ---- the process ------------------------------------------------------------------------------------------------ */
 
-/* No core dumps (they would hold keys and text), as many files as we may, no death by a closed pipe. */
+/* No core dumps (they would hold keys and text), as many files as we may, no death by a closed pipe; and a file that may
+ * not grow (ulimit -f) is an error of the write, like a full disk. */
 static void prepare_process(void)
 {
 	struct rlimit files, no_core = {0, 0};
@@ -32,6 +33,7 @@ static void prepare_process(void)
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 /* One datagram to the supervisor, when there is one: "READY=1", "STOPPING=1", "WATCHDOG=1". */
@@ -77,7 +79,8 @@ static void on_tick(uv_timer_t *t)
 {
 	struct server *s = t->data;
 	feed_tick(s);
-	if (++s->ticks % COLLECT_EVERY_S == 0) upload_collect(s);
+	int64_t keep_s = s->config->limits.asset_keep_ms / 1000; /* one kept for seconds is looked for as often */
+	if (++s->ticks % MIN(MAX(keep_s, 1), COLLECT_EVERY_S) == 0) upload_collect(s);
 }
 
 /* ---- stopping --------------------------------------------------------------------------------------------------- */

@@ -108,6 +108,7 @@ void live_users_free(struct server *s)
 	struct live_user *u, *utmp;
 	struct zone_seen *z, *ztmp;
 	HASH_ITER (hh, s->users, u, utmp) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the analyser cannot follow uthash */
 		HASH_DELETE(by_zone, s->users_by_zone, u);
 		HASH_DELETE(hh, s->users, u);
 		presence_forget(u);

@@ -82,11 +82,12 @@ static int64_t status_line(const char *key)
 {
 	/* "RssAnon:	    1234 kB" of /proc/self/status. */
 	char line[200];
-	long long kb = 0;
+	int64_t kb = 0;
+	size_t n = strlen(key);
 	FILE *f = fopen("/proc/self/status", "re");
 	if (f == NULL) return 0;
-	while (fgets(line, sizeof line, f) != NULL)
-		if (strncmp(line, key, strlen(key)) == 0 && sscanf(line + strlen(key), ": %lld", &kb) == 1) break;
+	while (kb == 0 && fgets(line, sizeof line, f) != NULL)
+		if (strncmp(line, key, n) == 0 && line[n] == ':') kb = strtoll(line + n + 1, NULL, 10);
 	fclose(f);
 	return kb * 1024;
 }

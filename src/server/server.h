@@ -199,7 +199,7 @@ void verb_ping(struct call *c);
 /* Looks up the request's credential; `then` with the user and principal, or the request was answered with 401. */
 void auth_request(struct server *s, struct http_req *r,
 		  void (*then)(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred));
-bool auth_is_shown(const struct http_req *r); /* something that looks like a credential; nothing is looked up */
+bool auth_is_shown(const struct http_req *r);         /* something that looks like a credential; nothing is looked up */
 void auth_pair(struct server *s, struct http_req *r); /* POST /api/v1/pair */
 void auth_unpair(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred);
 /* Ends every connection of a principal (revoked) or user (principal 0). */

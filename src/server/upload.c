@@ -100,8 +100,7 @@ static void note_done(struct store_op *op)
 
 static enum err disk_error(struct upload *u, const char *what)
 {
-	if (errno == ENOSPC || errno == EDQUOT)
-		return err_set(&u->info, ERR_STORAGE_FULL, "the disk is full; nothing was stored");
+	if (os_has_no_room(errno)) return err_set(&u->info, ERR_STORAGE_FULL, "the disk is full; nothing was stored");
 	return err_set(&u->info, ERR_IO, "%s: %s", what, strerror(errno));
 }
 
@@ -195,16 +194,33 @@ static void write_piece(void *ctx, struct http_req *r, struct str piece)
 	}
 }
 
+/* Takes the decimal number at the beginning of `s`, and what `then` names behind it. */
+static bool take_number(struct str *s, struct str then, int64_t *out)
+{
+	size_t n = 0;
+	while (n < s->n && s->p[n] >= '0' && s->p[n] <= '9') n++;
+	struct str rest = str_n(s->p + n, s->n - n);
+	if (!str_to_int(str_n(s->p, n), out) || !str_starts(rest, then)) return false;
+	*s = str_n(rest.p + then.n, rest.n - then.n);
+	return true;
+}
+
+static bool take(struct str *s, struct str what)
+{
+	if (!str_starts(*s, what)) return false;
+	*s = str_n(s->p + what.n, s->n - what.n);
+	return true;
+}
+
 /* Content-Range: bytes FROM-TO/TOTAL. Without one the body is the whole. */
 static enum err read_range(struct upload *u, struct http_req *r)
 {
 	struct str h = http_header(r, "content-range");
-	long long from, to, total;
-	char text[100];
+	int64_t from, to, total;
 	u->total = -1;
 	if (h.p == NULL) return OK;
-	if (!str_copy(h, text, sizeof text) || sscanf(text, "bytes %lld-%lld/%lld", &from, &to, &total) != 3 ||
-	    from < 0 || to < from || total <= to)
+	if (!take(&h, STR("bytes ")) || !take_number(&h, STR("-"), &from) || !take_number(&h, STR("/"), &to) ||
+	    !take_number(&h, STR(""), &total) || h.n > 0 || to < from || total <= to)
 		return err_set(&u->info, ERR_BAD_FIELD, "Content-Range must be: bytes FROM-TO/TOTAL");
 	struct stat st;
 	int64_t have = stat(u->part, &st) == 0 ? (int64_t)st.st_size : 0;
@@ -304,26 +320,31 @@ static enum err download_run(struct txn *t, struct store_op *op)
 	return txn_asset_get(t, d->user->user, d->hash, &d->row);
 }
 
-/* Range: bytes=FROM-[TO]; anything else is answered whole. */
+/* Range: bytes=FROM-[TO]; anything else is no range of ours, and answered whole. */
+static bool read_wanted(struct str h, int64_t size, int64_t *from, int64_t *to)
+{
+	*to = size - 1;
+	if (!take(&h, STR("bytes=")) || !take_number(&h, STR("-"), from)) return false;
+	if (h.n > 0 && (!take_number(&h, STR(""), to) || h.n > 0)) return false;
+	*to = MIN(*to, size - 1);
+	return *from <= *to;
+}
+
 static void send_file(struct download *d, int fd)
 {
-	struct str h = http_header(d->req, "range");
-	char text[64], header[200];
-	long long from = 0, to = d->row.size - 1;
-	int status = 200, n = 0;
-	if (h.p != NULL && str_copy(h, text, sizeof text)) n = sscanf(text, "bytes=%lld-%lld", &from, &to);
-	if (n < 1 || from < 0 || from >= d->row.size || to < from) {
+	char header[200];
+	int64_t from, to;
+	int status = 206;
+	if (!read_wanted(http_header(d->req, "range"), d->row.size, &from, &to)) {
 		from = 0;
 		to = d->row.size - 1;
-	} else {
-		status = 206;
-		to = MIN(to, d->row.size - 1);
+		status = 200;
 	}
 	int len = snprintf(header, sizeof header,
 			   "ETag: \"%s\"\r\nAccept-Ranges: bytes\r\nCache-Control: private, immutable\r\n", d->hex);
 	if (status == 206)
-		snprintf(header + len, sizeof header - (size_t)len, "Content-Range: bytes %lld-%lld/%lld\r\n", from, to,
-			 (long long)d->row.size);
+		snprintf(header + len, sizeof header - (size_t)len, "Content-Range: bytes %lld-%lld/%lld\r\n",
+			 (long long)from, (long long)to, (long long)d->row.size);
 	/* A download, whatever it is: never a page of this origin. */
 	http_answer_file(d->req, "application/octet-stream", header, fd, from, to - from + 1, status);
 }

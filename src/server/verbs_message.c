@@ -41,6 +41,15 @@ static void ack(struct sending *m)
 	m->call = NULL;
 }
 
+/* The planted fault: an ack that says what the commit will probably say. */
+static void early_ack(struct sending *m)
+{
+	struct id id = id_derive(m->cmd.message_id, "request");
+	m->cmd.has_request = m->cmd.wants_answer;
+	m->cmd.job.request_id = id_str(&id);
+	ack(m);
+}
+
 static void send_failed(struct sending *m)
 {
 	struct buf extra = BUF_INIT(400);
@@ -167,7 +176,7 @@ void verb_message_send(struct call *c)
 	if (!m->cmd.claim) m->reserved = -1;
 	m->doc = c->doc; /* the command's strings are views of it */
 	c->doc = NULL;
-	if (fault_is("ROOST_TEST_EARLY_ACK", "1")) ack(m);
+	if (fault_is("ROOST_TEST_EARLY_ACK", "1")) early_ack(m);
 	store_submit(s->store, &m->cmd.op);
 }
 

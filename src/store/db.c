@@ -39,8 +39,6 @@ static int last_errno(sqlite3 *h, int which)
 	return f->pMethods->xFileControl(f, SQLITE_FCNTL_LAST_ERRNO, &os) == SQLITE_OK ? os : 0;
 }
 
-static bool is_no_room(int os) { return os == ENOSPC || os == EDQUOT || os == EFBIG; }
-
 /* Does the errno behind an I/O error say that there is no room? fsync is not asked: after a failed one nobody knows what
  * is on the disk. SQLite itself turns only ENOSPC into SQLITE_FULL. */
 static bool no_room_caused(sqlite3 *h, int rc)
@@ -49,8 +47,8 @@ static bool no_room_caused(sqlite3 *h, int rc)
 		   rc == SQLITE_IOERR_SHMMAP || rc == SQLITE_IOERR_SHMOPEN;
 	if (!may || h == NULL) return false;
 	int db = last_errno(h, SQLITE_FCNTL_FILE_POINTER), wal = last_errno(h, SQLITE_FCNTL_JOURNAL_POINTER);
-	bool other = (db != 0 && !is_no_room(db)) || (wal != 0 && !is_no_room(wal));
-	return !other && (is_no_room(db) || is_no_room(wal));
+	bool other = (db != 0 && !os_has_no_room(db)) || (wal != 0 && !os_has_no_room(wal));
+	return !other && (os_has_no_room(db) || os_has_no_room(wal));
 }
 
 static enum err meaning(sqlite3 *h, int rc)

@@ -21,11 +21,11 @@ char *path_join(const char *dir, const char *name)
 
 static enum err file_err(const char *verb, const char *path, int os, struct errinfo *info)
 {
-	enum err e = os == EROFS || os == EACCES || os == EPERM    ? ERR_READ_ONLY
-		     : os == ENOSPC || os == EDQUOT || os == EFBIG ? ERR_STORAGE_FULL
-		     : os == EEXIST                                ? ERR_EXISTS
-		     : os == ENOENT                                ? ERR_NOT_FOUND
-								   : ERR_IO;
+	enum err e = os == EROFS || os == EACCES || os == EPERM ? ERR_READ_ONLY
+		     : os_has_no_room(os)                       ? ERR_STORAGE_FULL
+		     : os == EEXIST                             ? ERR_EXISTS
+		     : os == ENOENT                             ? ERR_NOT_FOUND
+								: ERR_IO;
 	return err_set(info, e, "%s cannot be %s: %s", path, verb, strerror(os));
 }
 

@@ -109,14 +109,14 @@ struct entry {
 	struct index_value value;
 };
 struct entries {
-	struct entry list[INDEX_FIELDS_MAX + 2];
+	struct entry *list; /* heap, NULL for none */
 	size_t n;
 	struct json_doc *doc;
 };
 
 static void add_entry(struct entries *es, struct arena *a, struct str field, struct index_value v)
 {
-	if (v.kind == IV_NONE || es->n == ARRAY_LEN(es->list)) return;
+	if (v.kind == IV_NONE) return;
 	if (v.kind == IV_TEXT && v.s.n > INDEX_VALUE_MAX) {
 		char *cut = arena_alloc(a, INDEX_VALUE_MAX + 1);
 		memcpy(cut, v.s.p, INDEX_VALUE_MAX);
@@ -129,12 +129,11 @@ static void add_entry(struct entries *es, struct arena *a, struct str field, str
 static enum err collect(struct txn *t, const struct record *r, struct entries *es)
 {
 	struct arena *a = txn_arena(t);
-	es->n = 0;
-	es->doc = NULL;
 	if (r == NULL || r->deleted) return OK;
 	if (json_parse(r->fields, &es->doc, NULL) != OK)
 		return err_set(&t->op->info, ERR_CORRUPT, "the fields of record %lld are not JSON", (long long)r->row);
 	const struct json *fields = json_root(es->doc);
+	es->list = xmalloc(xmul(json_len(fields) + 2, sizeof *es->list)); /* 2: the times */
 	struct str list = index_list(r->type), word;
 	if (!str_eq(list, STR("*"))) {
 		while (next_word(&list, &word)) add_entry(es, a, word, index_value_of(r, fields, word));
@@ -169,17 +168,16 @@ enum err index_update(struct txn *t, const struct record *was, const struct reco
 {
 	const struct record *any = is != NULL ? is : was;
 	if (index_list(any->type).n == 0) return OK;
-	struct entries *old = xmalloc(sizeof *old), *new = xmalloc(sizeof *new);
-	enum err e = collect(t, was, old);
-	new->doc = NULL;
-	if (e == OK) e = collect(t, is, new);
-	for (size_t i = 0; e == OK && i < old->n; i++)
-		if (!holds(new, &old->list[i])) e = change(t, SQL_IDX_DROP, any, &old->list[i]);
-	for (size_t i = 0; e == OK && i < new->n; i++)
-		if (!holds(old, &new->list[i])) e = change(t, SQL_IDX_ADD, any, &new->list[i]);
-	json_free(old->doc);
-	json_free(new->doc);
-	free(old);
-	free(new);
+	struct entries old = {0}, new = {0};
+	enum err e = collect(t, was, &old);
+	if (e == OK) e = collect(t, is, &new);
+	for (size_t i = 0; e == OK && i < old.n; i++)
+		if (!holds(&new, &old.list[i])) e = change(t, SQL_IDX_DROP, any, &old.list[i]);
+	for (size_t i = 0; e == OK && i < new.n; i++)
+		if (!holds(&old, &new.list[i])) e = change(t, SQL_IDX_ADD, any, &new.list[i]);
+	json_free(old.doc);
+	json_free(new.doc);
+	free(old.list);
+	free(new.list);
 	return e;
 }

@@ -36,10 +36,10 @@ static enum err check_shape(struct txn *t, struct save_item *it)
 }
 
 /* What idx can hold of an application's record is bounded. */
-static enum err check_fields(uint32_t type, struct str merged, struct errinfo *info)
+static enum err check_fields(uint32_t type, struct str merged, int64_t most, struct errinfo *info)
 {
 	struct json_doc *doc = NULL;
-	size_t scalars = 0;
+	int64_t scalars = 0;
 	if (type < RT_FIRST_OWN) return OK;
 	enum err e = json_parse(merged, &doc, info);
 	for (struct json_iter it = json_iter(json_root(doc)); e == OK && json_next(&it);) {
@@ -47,9 +47,10 @@ static enum err check_fields(uint32_t type, struct str merged, struct errinfo *i
 			e = err_set(info, ERR_BAD_FIELD, "a field's name is at most %d bytes", NAME_MAX_LEN);
 		scalars += json_type(it.val) != JSON_ARR && json_type(it.val) != JSON_OBJ;
 	}
-	if (e == OK && scalars > INDEX_FIELDS_MAX)
-		e = err_set(info, ERR_TOO_LARGE, "a record has at most %d fields that are no list or object",
-			    INDEX_FIELDS_MAX);
+	if (e == OK && scalars > most)
+		e = err_set(info, ERR_TOO_LARGE,
+			    "a record has at most indexedFields (%lld) fields that are no list or object",
+			    (long long)most);
 	json_free(doc);
 	return e;
 }
@@ -103,7 +104,7 @@ static enum err store_one(struct txn *t, struct save_item *it, bool exists, enum
 	struct str stored = live ? r->fields : STR("{}");
 	enum err e = it->trusted ? fields_merge(stored, it->fields, policy, &b, &it->info)
 				 : fields_merge_for(r->type, stored, it->fields, policy, &b, &it->info);
-	if (e == OK) e = check_fields(r->type, buf_str(&b), &it->info);
+	if (e == OK) e = check_fields(r->type, buf_str(&b), t->limits->indexed_fields, &it->info);
 	if (e == OK && exists && r->row == 0) e = grave_drop(t, r);
 	if (e == OK) {
 		if (!live) r->created_ms = 0; /* a new life */

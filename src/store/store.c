@@ -433,7 +433,7 @@ static enum err make_file(const char *path, const char *dir, struct errinfo *inf
 	FILE *f = fopen(path, "ax");
 	if (f == NULL || fchmod(fileno(f), 0600) != 0) {
 		enum err e = errno == EROFS || errno == EACCES ? ERR_READ_ONLY
-			     : errno == ENOSPC                 ? ERR_STORAGE_FULL
+			     : os_has_no_room(errno)           ? ERR_STORAGE_FULL
 							       : ERR_IO;
 		e = err_set(info, e, "%s cannot be made: %s", path, strerror(errno));
 		if (f != NULL) (void)fclose(f);

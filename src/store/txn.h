@@ -149,7 +149,6 @@ MUST_USE enum err record_bury(struct txn *t, const struct record *r);
 MUST_USE enum err index_update(struct txn *t, const struct record *was, const struct record *is);
 
 #define INDEX_VALUE_MAX 256
-#define INDEX_FIELDS_MAX 256 /* top-level scalars of an application's record */
 struct index_value {
 	enum index_kind { IV_NONE, IV_INT, IV_REAL, IV_TEXT } kind;
 	int64_t i;

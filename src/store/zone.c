@@ -2,8 +2,6 @@
 #include "base/id.h"
 #include "store/txn.h"
 
-#define TYPES_MAX 4096 /* own types of all applications together */
-
 /* ---- numbers every thread may look up ---- */
 
 void intern_init(struct intern *in)
@@ -143,9 +141,10 @@ enum err txn_type(struct txn *t, struct str name, bool create, uint32_t *out)
 	if (!name_is_valid(name))
 		return err_set(&t->op->info, ERR_BAD_FIELD,
 			       "a record type is 1–255 characters of A–Z a–z 0–9 . _ - : @ +");
-	if (t->intern->ntypes >= TYPES_MAX)
-		return err_set(&t->op->info, ERR_TOO_MANY, "there are %d record types of applications already",
-			       TYPES_MAX);
+	if ((int64_t)t->intern->ntypes >= t->limits->own_types)
+		return err_set(&t->op->info, ERR_TOO_MANY,
+			       "there are ownTypes (%lld) record types of applications already",
+			       (long long)t->limits->own_types);
 	e = txn_touch(t);
 	if (e != OK) return e;
 	uint32_t type = RT_FIRST_OWN + (uint32_t)t->intern->ntypes;

@@ -51,7 +51,8 @@ for (let rsv = 1; rsv < 8; rsv++)
 	for (const [name, op] of [['text', OP.text], ['binary', OP.binary], ['ping', OP.ping], ['pong', OP.pong], ['close', OP.close]]) {
 		add(`reserved bits ${rsv} in a ${name} are refused`, frame(op, op === OP.close ? '' : 'x', {rsv}), [closed(1002)]);
 		if (rsv !== 4 || op > 2)
-			add(`reserved bits ${rsv} in a ${name} are refused with deflate`, frame(op, op === OP.close ? '' : 'x', {rsv}), [closed(1002)], {deflate: true});
+			add(`reserved bits ${rsv} in a ${name} are refused with deflate`,
+				frame(op, op === OP.close ? '' : 'x', {rsv}), [closed(1002)], {deflate: true});
 	}
 for (const op of [3, 4, 5, 6, 7, 11, 12, 13, 14, 15]) {
 	add(`opcode ${op} is refused`, frame(op, ''), [closed(1002)]);
@@ -72,7 +73,8 @@ for (const make of [text, binary])
 	add('one byte above the limit is refused before its payload', make('', {len: LIMIT + 1, form: 64}).subarray(0, 10), [closed(1009)]);
 add('a fragment that passes the limit is refused before its payload',
 	Buffer.concat([text(fill(LIMIT - 10), {fin: false}), frame(OP.cont, '', {len: 11}).subarray(0, 2)]), [closed(1009)]);
-add('fragments that reach the limit are echoed', fragments(OP.text, [fill(LIMIT - 10), fill(10)]), [t(Buffer.concat([fill(LIMIT - 10), fill(10)]))]);
+add('fragments that reach the limit are echoed',
+	fragments(OP.text, [fill(LIMIT - 10), fill(10)]), [t(Buffer.concat([fill(LIMIT - 10), fill(10)]))]);
 
 // ---- fragmentation
 const cuts = [[1, 4], [0, 5], [5, 0], [0, 0, 5], [2, 0, 3], [1, 1, 1, 1, 1]];
@@ -95,8 +97,10 @@ add('a continuation after a whole message is refused', Buffer.concat([text('a'),
 for (const op of [OP.text, OP.binary])
 	add(`a new message (${op}) inside another is refused`, Buffer.concat([text('a', {fin: false}), frame(op, 'b')]), [closed(1002)]);
 for (let rsv = 1; rsv < 8; rsv++)
-	add(`reserved bits ${rsv} in a continuation are refused`, Buffer.concat([text('a', {fin: false}), frame(OP.cont, 'b', {rsv})]), [closed(1002)], {deflate: rsv === 4});
-add('two messages in one write are echoed in order', Buffer.concat([text('one'), binary('two'), text('three')]), [t('one'), b('two'), t('three')]);
+	add(`reserved bits ${rsv} in a continuation are refused`,
+		Buffer.concat([text('a', {fin: false}), frame(OP.cont, 'b', {rsv})]), [closed(1002)], {deflate: rsv === 4});
+add('two messages in one write are echoed in order',
+	Buffer.concat([text('one'), binary('two'), text('three')]), [t('one'), b('two'), t('three')]);
 add('a thousand one-byte fragments are one message', fragments(OP.text, [...fill(1000)].map(c => Buffer.from([c]))), [t(fill(1000))]);
 
 // ---- UTF-8
@@ -104,7 +108,8 @@ const good = ['κόσμε', '\u0000', '\u007f', '\u0080', '\u07ff', '\u0800', '\
 	'\u{10000}', '\u{1f600}', '\u{10ffff}', '\u{1fffe}', 'ä'.repeat(300), '日本語'.repeat(99), 'a\u{1f468}\u200d\u{1f469}b'];
 const bad = ['80', 'bf', 'c0', 'c080', 'c1bf', 'c2', 'c220', 'c2c2', 'dfc0', 'e0', 'e080', 'e08080', 'e09fbf', 'e1', 'e180', 'e18020',
 	'e2c2a2', 'eda080', 'edafbf', 'edb080', 'edbfbf', 'eda080edb080', 'ef', 'efbf', 'f0', 'f080', 'f0808080', 'f08fbfbf', 'f0908020',
-	'f18080', 'f48fbf', 'f4908080', 'f5', 'f5808080', 'f7bfbfbf', 'f8', 'f888808080', 'fc8480808080', 'fe', 'ff', 'fefeffff', 'cebae1bdb9cf83cebcceb5eda080656469746564'];
+	'f18080', 'f48fbf', 'f4908080', 'f5', 'f5808080', 'f7bfbfbf', 'f8', 'f888808080', 'fc8480808080', 'fe', 'ff', 'fefeffff',
+	'cebae1bdb9cf83cebcceb5eda080656469746564'];
 
 // The index of the first byte that no valid text could have there; the length when only the end is missing.
 export function firstBad(bytes) {
@@ -141,7 +146,8 @@ for (const h of bad) {
 	add(`invalid text ${h} as binary is echoed`, binary(bytes), [b(bytes)]);
 	if (at === bytes.length) continue; // only its end is missing
 	// The rest of the frame, of the message, never comes: the bad byte alone must do it.
-	add(`invalid text ${h} is refused at its bad byte, mid-frame`, text(Buffer.concat([bytes, fill(500)])).subarray(0, 8 + at + 1), [closed(1007)], {failFast: true});
+	add(`invalid text ${h} is refused at its bad byte, mid-frame`,
+		text(Buffer.concat([bytes, fill(500)])).subarray(0, 8 + at + 1), [closed(1007)], {failFast: true});
 	add(`invalid text ${h} is refused at its bad byte, mid-message`,
 		Buffer.concat([text(bytes.subarray(0, at), {fin: false}), ping('still here'), frame(OP.cont, bytes.subarray(at, at + 1), {fin: false})]),
 		[p('still here'), closed(1007)], {failFast: true});
@@ -171,7 +177,8 @@ const noise = Buffer.from([...Array(4000)].map((_, i) => 33 + (i * i * 7 + i * 1
 for (const n of [0, 1, 100, 255, 256, 257, 1000, 65535, 65536, LIMIT]) {
 	const data = fill(n);
 	add(`compressed text of ${n} bytes is echoed`, text(deflate(data), {rsv: 4}), [t(data, n >= 256)], {deflate: true});
-	add(`compressed binary of ${n} bytes in pieces is echoed`, binary(deflate(data), {rsv: 4}), [b(data, n >= 256)], {deflate: true, chop: 501});
+	add(`compressed binary of ${n} bytes in pieces is echoed`,
+		binary(deflate(data), {rsv: 4}), [b(data, n >= 256)], {deflate: true, chop: 501});
 	add(`uncompressed text of ${n} bytes is taken too`, text(data), [t(data, n >= 256)], {deflate: true});
 }
 add('noise is echoed', text(deflate(noise), {rsv: 4}), [t(noise, true)], {deflate: true});
@@ -181,12 +188,14 @@ add('a ping inside a compressed message is answered', (() => {
 	const d = deflate(fill(900));
 	return Buffer.concat([text(d.subarray(0, 9), {rsv: 4, fin: false}), ping('x'), frame(OP.cont, d.subarray(9))]);
 })(), [p('x'), t(fill(900), true)], {deflate: true});
-add('a message that ends with a final block is echoed', text(Buffer.concat([deflate(fill(600), {final: true}), Buffer.from([0])]), {rsv: 4}),
+add('a message that ends with a final block is echoed',
+	text(Buffer.concat([deflate(fill(600), {final: true}), Buffer.from([0])]), {rsv: 4}),
 	[t(fill(600), true)], {deflate: true});
 add('compressed and plain messages mix', Buffer.concat([text(deflate('one'), {rsv: 4}), text('two'), text(deflate('three'), {rsv: 4})]),
 	[t('one'), t('two'), t('three')], {deflate: true});
 add('corrupt compressed data is refused', text(Buffer.from('ffffffffffff', 'hex'), {rsv: 4}), [closed(1007)], {deflate: true});
-add('cut compressed data is refused', text(Buffer.concat([deflate(fill(5000)).subarray(0, 20), Buffer.from([0xff, 0xff])]), {rsv: 4}), [closed(1007)], {deflate: true});
+add('cut compressed data is refused',
+	text(Buffer.concat([deflate(fill(5000)).subarray(0, 20), Buffer.from([0xff, 0xff])]), {rsv: 4}), [closed(1007)], {deflate: true});
 for (const h of ['ff', 'c080', 'eda080', 'e282'])
 	add(`compressed invalid text ${h} is refused`, text(deflate(Buffer.from(h, 'hex')), {rsv: 4}), [closed(1007)], {deflate: true});
 add('a bomb is refused', text(deflate(Buffer.alloc(64 << 20, 0x61)), {rsv: 4}), [closed(1009)], {deflate: true});

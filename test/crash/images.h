@@ -72,6 +72,7 @@ struct images {
 static void *push(void *array, size_t n, size_t size)
 {
 	if ((n & (n - 1)) == 0) array = xrealloc(array, xmul(MAX(n * 2, (size_t)1), size));
+	ASSERT(array != NULL);
 	memset((char *)array + n * size, 0, size);
 	return array;
 }

@@ -11,7 +11,7 @@
  *
  * Each state must open, and then
  *  1. every message that was acked before the cut is there, with its text, and its request too;
- *  2. everything that was shown is there: streamed text, pushed records, credentials;
+ *  2. everything that was shown is there: streamed text, pushed records, credentials, attachments;
  *  3. after the clients have sent all their messages again, acked or not, each is there exactly once, and those that
  *     were acked were answered as duplicates;
  *  4. the offline check of the whole store finds nothing. */
@@ -68,6 +68,7 @@ struct seen {
 struct survey {
 	struct store_op op;
 	const struct load *load;
+	const char *dir; /* the state */
 	size_t cut;
 	bool after_retry;
 	struct seen *records, *streams;
@@ -233,6 +234,22 @@ static void check_token(struct txn *t, struct survey *s, const struct promise *p
 		fault_at(s, FAULT_LOST_SHOWN, "a credential that was handed out is gone");
 }
 
+static void check_asset(struct txn *t, struct survey *s, const struct promise *p)
+{
+	char path[PATH_MAX], bytes[1 << 16];
+	unsigned char want[SHA256_LEN], got[SHA256_LEN] = {0};
+	snprintf(path, sizeof path, "%s/assets/%.2s/%.*s", s->dir, p->id.p, STR_ARG(p->id));
+	FILE *f = fopen(path, "re");
+	if (f != NULL) {
+		sha256(str_n(bytes, fread(bytes, 1, sizeof bytes, f)), got);
+		fclose(f);
+	}
+	if (!hex_decode(p->id, want, sizeof want) || memcmp(want, got, sizeof want) != 0 ||
+	    txn_asset_exists(t, want) != OK)
+		fault_at(s, FAULT_LOST_SHOWN, "attachment %.*s was taken and is %s", STR_ARG(p->id),
+			 f == NULL ? "gone" : "damaged or nobody's");
+}
+
 static void check_sent(struct survey *s)
 {
 	const struct load *load = s->load;
@@ -261,6 +278,8 @@ static enum err survey_run(struct txn *t, struct store_op *op)
 		case P_DELTA: check_delta(t, s, p); break;
 		case P_RECORD: check_record(s, p); break;
 		case P_TOKEN: check_token(t, s, p); break;
+		case P_ASSET: check_asset(t, s, p); break;
+		case P_KINDS: break;
 		}
 	}
 	if (e == OK) check_sent(s);
@@ -446,7 +465,7 @@ static void run_trials(struct load *load, const struct trial *trials, size_t n, 
 	if (mkdir(dir, 0700) != 0 && errno != EEXIST) die(73, "%s: %s", dir, strerror(errno));
 	sem_init(&wakeups, 0, 0);
 	for (size_t i = 0; i < n; i++) {
-		struct survey s = {.load = load, .cut = trials[i].cut};
+		struct survey s = {.load = load, .dir = dir, .cut = trials[i].cut};
 		struct rng r;
 		rng_seed(&r, trials[i].seed);
 		images_advance(&load->images, trials[i].cut);
@@ -474,7 +493,7 @@ static void print_verdict(const struct load *load, const struct verdict *v)
 {
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&b);
-	size_t counts[P_TOKEN + 1] = {0};
+	size_t counts[P_KINDS] = {0};
 	for (size_t i = 0; i < load->promises.n; i++) counts[load->promises.list[i].kind]++;
 	jw_obj(&w);
 	jw_kint(&w, "states", (int64_t)v->states);
@@ -485,6 +504,7 @@ static void print_verdict(const struct load *load, const struct verdict *v)
 	jw_kint(&w, "deltas", (int64_t)counts[P_DELTA]);
 	jw_kint(&w, "pushed", (int64_t)counts[P_RECORD]);
 	jw_kint(&w, "tokens", (int64_t)counts[P_TOKEN]);
+	jw_kint(&w, "assets", (int64_t)counts[P_ASSET]);
 	for (size_t f = 0; f < FAULTS; f++) jw_kint(&w, fault_names[f], (int64_t)v->faulty[f]);
 	jw_key(&w, "examples");
 	jw_arr(&w);

@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -20,7 +21,15 @@ const STARTS = all ? 60 : 20; // states that a real daemon is started on
 const SEED = Number(process.env.ROOST_TEST_SEED ?? 1);
 const DEVICES = 5;
 
-// Keeps a daemon busy: plain messages in bursts, answers that stream, records that change. Returns what was sent and
+async function upload(daemon, token, random) {
+	const body = randomBytes(1 + random(20_000));
+	const path = `/api/v1/assets/${createHash("sha256").update(body).digest("hex")}`;
+	const answer = await daemon.http("PUT", path, { token, body, headers: { "content-type": "application/octet-stream" } });
+	assert.equal(answer.status, 201, answer.text);
+}
+
+// Keeps a daemon busy: plain messages in bursts, answers that stream, records that change,
+// attachments. Returns what was sent and
 // by whom.
 async function keepBusy(daemon, rounds) {
 	const random = seeded(SEED);
@@ -51,6 +60,7 @@ async function keepBusy(daemon, rounds) {
 				for (let k = random(4); k >= 0; k--) burst.push(send(device, conversations[i], k === 0));
 				const acks = await Promise.all(burst);
 				const asked = acks.find((ack) => ack.requestId) ?? {};
+				if (round % 3 === 1) await upload(daemon, device.token, random);
 				if (round % 4 === 0)
 					await device.call("record:save", {
 						policy: "changedKeys",
@@ -99,7 +109,7 @@ describe("a power cut", () => {
 		const found = await check(trace, STATES);
 		t.diagnostic(JSON.stringify(found));
 		assert.ok(found.acks >= trace.sent.length, "the recording has fewer acks than messages");
-		assert.ok(found.deltas > 100 && found.pushed > 100 && found.tokens >= DEVICES, "the recording shows too little");
+		assert.ok(found.deltas > 100 && found.pushed > 100 && found.tokens >= DEVICES && found.assets > 5, "the recording shows too little");
 		for (const fault of ["corrupt", "lostAcks", "lostShown", "duplicates"])
 			assert.equal(found[fault], 0, `${fault}: ${found.examples.join("; ")}`);
 		assert.ok(found.distinct >= DISTINCT, `only ${found.distinct} of ${found.states} states differ`);

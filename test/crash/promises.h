@@ -1,8 +1,8 @@
 /* What a daemon had promised by each moment of a log: read from the bytes that left it.
  *
- * A promise is made when the system call that carries its last byte begins. There are four kinds: an ack (the message is
- * kept, once), a delta (this text of an answer is kept), a record that was pushed (it is at least this new), and a
- * credential (it opens the door). Sockets are told apart by inode; each is HTTP until a 101, and unmasked WebSocket
+ * A promise is made when the system call that carries its last byte begins. There are five kinds: an ack (the message is
+ * kept, once), a delta (this text of an answer is kept), a record that was pushed (it is at least this new), a credential
+ * (it opens the door), and an attachment (its bytes are there). Sockets are told apart by inode; each is HTTP until a 101, and unmasked WebSocket
  * frames from there on. */
 #ifndef ROOST_TEST_CRASH_PROMISES_H
 #define ROOST_TEST_CRASH_PROMISES_H
@@ -12,12 +12,12 @@
 #include "record/record.h"
 #include "store/store.h"
 
-enum promise_kind { P_ACK, P_DELTA, P_RECORD, P_TOKEN };
+enum promise_kind { P_ACK, P_DELTA, P_RECORD, P_TOKEN, P_ASSET, P_KINDS };
 
 struct promise {
 	enum promise_kind kind;
 	size_t at;          /* the place of the send */
-	struct str id;      /* message, request, record or token */
+	struct str id;      /* message, request, record, token or hash */
 	struct str type;    /* P_RECORD: its type */
 	struct str request; /* P_ACK: of the request that was made with it, or STR_NONE */
 	struct str text;    /* P_DELTA */
@@ -65,6 +65,7 @@ static void take_object(struct promises *ps, size_t at, const struct json *o)
 {
 	struct str type, id, text, kind = STR("text");
 	if (json_str(json_get(o, "token"), &id)) promise_add(ps, P_TOKEN, at, id);
+	if (json_str(json_get(o, "sha256"), &id)) promise_add(ps, P_ASSET, at, id);
 	if (!json_str(json_get(o, "type"), &type)) return;
 	if (str_eq(type, STR("message:ack")) && json_str(json_get(o, "messageId"), &id)) {
 		struct promise *p = promise_add(ps, P_ACK, at, id);

@@ -140,6 +140,7 @@ static void peek_iov(pid_t tid, uint64_t addr, size_t count, size_t most)
 	struct iovec iov[1024];
 	if (count > ARRAY_LEN(iov) || !peek(tid, addr, iov, count * sizeof iov[0])) return;
 	for (size_t i = 0; i < count && most > 0; i++) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): process_vm_readv filled it */
 		size_t n = MIN(iov[i].iov_len, most);
 		if (!peek_into_data(tid, (uint64_t)(uintptr_t)iov[i].iov_base, n)) return;
 		most -= n;

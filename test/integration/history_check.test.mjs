@@ -91,7 +91,8 @@ const planted = {
 	],
 	requestsEnd: [["a request that never ended", (e) => (final(e, "q").fields.state = "retrying")]],
 	fencesGrow: [
-		["an attempt that went back", (e) => find(e, "told", 3).records.push({ ...final(e, "q"), fields: { ...final(e, "q").fields, attempt: 1 } })],
+		["an attempt that went back", (e) =>
+			find(e, "told", 3).records.push({ ...final(e, "q"), fields: { ...final(e, "q").fields, attempt: 1 } })],
 		["text of an attempt that is not on the record", (e) => (find(e, "shown", 4).attempt = 3)],
 		["a reply of a lower attempt than was told", (e) => own(e, find(e, "told", 2), find(e, "told", 2).records[1], { attempt: 7 })],
 	],

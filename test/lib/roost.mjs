@@ -419,7 +419,8 @@ export class Device {
 
 	// The messages that came of a request: its reply, and what was left of attempts that did not become one.
 	answers(requestId, status = "complete") {
-		return this.all("Message").filter(({ fields }) => fields.requestId === requestId && fields.role === "assistant" && fields.status === status);
+		return this.all("Message").filter(({ fields }) =>
+			fields.requestId === requestId && fields.role === "assistant" && fields.status === status);
 	}
 
 	async close() {

@@ -3,6 +3,7 @@
 #ifndef ROOST_TEST_RAW_SERVER_H
 #define ROOST_TEST_RAW_SERVER_H
 
+#include <signal.h>
 #include <uv.h>
 
 #include "base/buf.h"
@@ -158,6 +159,7 @@ static void raw_server_start(struct raw_server *srv, uv_loop_t *loop)
 {
 	struct sockaddr_in a;
 	int len = sizeof a;
+	(void)signal(SIGPIPE, SIG_IGN); /* a client may leave while the script goes on */
 	*srv = (struct raw_server){.loop = loop};
 	uv_tcp_init(loop, &srv->listener);
 	srv->listener.data = srv;

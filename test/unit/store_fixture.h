@@ -63,9 +63,8 @@ static void await(struct fixture *f, const struct call *c)
 
 static enum err finish_call(struct fixture *f, struct call *c)
 {
-	enum err e = c->op.err;
 	await(f, c);
-	e = c->op.err;
+	enum err e = c->op.err;
 	f->info = c->op.info;
 	store_op_release(&c->op);
 	return e;

@@ -79,7 +79,10 @@ static int64_t id_of(const char *text, const char *type)
 	snprintf(what, sizeof what, "{\"type\":\"%s\",\"id\":", type);
 	const char *at = NULL;
 	for (const char *p = text; (p = strstr(p, what)) != NULL; p++) at = p;
-	if (at == NULL) fail_msg("no %s in:\n%s", type, text);
+	if (at == NULL) {
+		fail_msg("no %s in:\n%s", type, text);
+		return -1;
+	}
 	return strtoll(at + strlen(what), NULL, 10);
 }
 
@@ -88,8 +91,12 @@ static void member_of(const char *text, const char *key, char out[64])
 	char what[100];
 	snprintf(what, sizeof what, "\"%s\":\"", key);
 	const char *at = strstr(text, what);
-	if (at == NULL) fail_msg("no %s in:\n%s", key, text);
-	assert_true(str_copy(str_n(at + strlen(what), strcspn(at + strlen(what), "\"")), out, 64));
+	if (at == NULL) {
+		fail_msg("no %s in:\n%s", key, text);
+		return;
+	}
+	at += strlen(what);
+	assert_true(str_copy(str_n(at, strcspn(at, "\"")), out, 64));
 }
 
 static void welcome(struct chat *c)

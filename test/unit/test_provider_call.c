@@ -251,7 +251,8 @@ static void the_whole_answer_has_a_deadline(void **state)
 	start(f, &t, "fake:m", NULL);
 	finish(f, &t);
 	assert_int_equal(t.o.err, ERR_PROVIDER_TIMEOUT);
-	assert_string_equal(t.text.p, "abc");
+	/* On a slow machine less has arrived by then, never more. */
+	assert_true(t.text.n > 0 && str_starts(STR("abc"), buf_str(&t.text)));
 	assert_non_null(strstr(t.o.info.text, "answerMs"));
 	clear(&t);
 }

@@ -13,7 +13,7 @@ struct played { /* a provider call the relay started */
 	struct job *job;
 	char text[64]; /* of the last message of its view */
 	size_t nmessages;
-	bool live;
+	bool live, paused;
 };
 
 struct rig {
@@ -72,8 +72,7 @@ static void fx_cancel(void *ctx, void *call)
 static void fx_pause(void *ctx, void *call, bool paused)
 {
 	(void)ctx;
-	(void)call;
-	(void)paused;
+	((struct played *)call)->paused = paused;
 }
 static void fx_publish(void *ctx, const struct delta *d)
 {
@@ -211,7 +210,9 @@ static void text(struct rig *r, size_t call, const char *t)
 static void end(struct rig *r, size_t call, enum err e, bool retryable)
 {
 	r->calls[call].live = false;
-	relay_call_done(r->relay, r->calls[call].job, e, NULL, retryable, 3, 5, false, STR("stop"), rig_now(r));
+	struct call_end how = {
+		.err = e, .retryable = retryable, .input_tokens = 3, .output_tokens = 5, .finish_reason = STR("stop")};
+	relay_call_done(r->relay, r->calls[call].job, &how, rig_now(r));
 	settle(r);
 }
 
@@ -529,6 +530,22 @@ static void the_watchdog_pumps_again_when_an_answer_was_lost(void **state)
 	rig_release(&r);
 }
 
+static void a_provider_faster_than_the_disk_is_paused(void **state)
+{
+	struct rig r;
+	static char much[300 << 10];
+	(void)state;
+	rig_init(&r, 1);
+	memset(much, 'x', sizeof much);
+	say(&r, "m1", "c1", "hello");
+	relay_call_text(r.relay, r.calls[0].job, STREAM_TEXT, str_n(much, sizeof much), rig_now(&r));
+	assert_true(r.calls[0].paused);
+	settle(&r);
+	assert_false(r.calls[0].paused);
+	assert_int_equal(r.shown.n, sizeof much);
+	rig_release(&r);
+}
+
 struct reopened {
 	struct rig *r;
 	struct cmd_open_requests open;
@@ -626,6 +643,7 @@ int main(void)
 		cmocka_unit_test(the_sweep_finds_a_request_that_nobody_works_on),
 		cmocka_unit_test(the_watchdog_ends_an_attempt_without_a_sign_of_life),
 		cmocka_unit_test(the_watchdog_pumps_again_when_an_answer_was_lost),
+		cmocka_unit_test(a_provider_faster_than_the_disk_is_paused),
 		cmocka_unit_test(a_new_daemon_takes_up_what_the_old_one_left),
 		cmocka_unit_test(the_same_id_is_acknowledged_again_and_other_content_is_refused),
 	};

@@ -198,15 +198,28 @@ static void a_record_of_an_application_has_so_many_fields(void **state)
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&b);
 	jw_obj(&w);
-	for (int i = 0; i <= INDEX_FIELDS_MAX; i++) {
+	f->limits.indexed_fields = 20;
+	for (int i = 0; i <= 20; i++) {
 		char key[16];
 		(void)snprintf(key, sizeof key, "k%d", i);
 		jw_kint(&w, key, i);
 	}
 	jw_obj_end(&w);
 	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Note", "n", b.p, NULL, NULL), ERR_TOO_LARGE);
+	assert_non_null(strstr(f->info.text, "indexedFields (20)"));
 	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Project", "n", b.p, NULL, NULL), OK);
 	buf_release(&b);
+}
+
+static void applications_have_so_many_record_types(void **state)
+{
+	struct fixture *f = *state;
+	f->limits.own_types = 2;
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "One", "n", "{}", NULL, NULL), OK);
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Two", "n", "{}", NULL, NULL), OK);
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Three", "n", "{}", NULL, NULL), ERR_TOO_MANY);
+	assert_non_null(strstr(f->info.text, "ownTypes (2)"));
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Two", "m", "{}", NULL, NULL), OK);
 }
 
 /* ---- batches ---- */
@@ -574,6 +587,19 @@ static void a_long_search_ends_its_page_early(void **state)
 	assert_true(a.n == 0 && a.cursor[0] == '\0');
 }
 
+static void the_index_follows_a_record_that_a_lower_limit_would_refuse(void **state)
+{
+	struct fixture *f = *state;
+	const char *k2 = "[{\"field\":\"k2\",\"op\":\"eq\",\"value\":2}]";
+	const char *k3 = "[{\"field\":\"k3\",\"op\":\"eq\",\"value\":3}]";
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Note", "n", "{\"k1\":1,\"k2\":2,\"k3\":3}", NULL, NULL), OK);
+	expect(f, "Note", k2, "[]", "n ");
+	f->limits.indexed_fields = 1;
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Note", "n", "{\"k3\":3}", NULL, NULL), OK);
+	expect(f, "Note", k2, "[]", "");
+	expect(f, "Note", k3, "[]", "n ");
+}
+
 /* Random filters and sorts against a plain walk over the same records. */
 struct model_row {
 	char name[32];
@@ -607,7 +633,8 @@ static void queries_agree_with_a_model(void **state)
 	}
 	qsort(rows, 30, sizeof rows[0], model_rows_by_n);
 	for (int round = 0; round < 60; round++) {
-		char filter[200], want[600] = "";
+		char filter[200];
+		struct buf want = BUF_INIT(600);
 		int op = (int)rng_below(&rng, 6), v = (int)rng_below(&rng, 5), s = (int)rng_below(&rng, 5);
 		(void)snprintf(filter, sizeof filter, "[{\"field\":\"n\",\"op\":\"%s\",\"value\":%d}%s%d\"}]", ops[op],
 			       v, ",{\"field\":\"s\",\"op\":\"ne\",\"value\":\"s", s);
@@ -615,10 +642,10 @@ static void queries_agree_with_a_model(void **state)
 			int n = rows[i].n;
 			bool ok[] = {n == v, n != v, n<v, n <= v, n> v, n >= v};
 			if ((n < 0 && op != 1) || !ok[op] || rows[i].s == s) continue;
-			size_t at = strlen(want);
-			(void)snprintf(want + at, sizeof want - at, "%s ", rows[i].name);
+			buf_addf(&want, "%s ", rows[i].name);
 		}
-		expect(f, "Model", filter, "[{\"field\":\"n\"}]", want);
+		expect(f, "Model", filter, "[{\"field\":\"n\"}]", buf_str(&want).p);
+		buf_release(&want);
 	}
 }
 
@@ -634,6 +661,7 @@ int main(void)
 		T(types_of_the_daemon_refuse_what_would_break_them),
 		T(what_is_malformed_is_named),
 		T(a_record_of_an_application_has_so_many_fields),
+		T(applications_have_so_many_record_types),
 		T(an_atomic_batch_is_saved_whole_or_not_at_all),
 		T(a_failed_atomic_batch_takes_back_only_its_own),
 		T(a_plain_batch_saves_what_it_can),
@@ -644,6 +672,7 @@ int main(void)
 		T(a_bad_query_is_told_what_is_wrong),
 		T(a_cursor_serves_only_its_own_query),
 		T(a_long_search_ends_its_page_early),
+		T(the_index_follows_a_record_that_a_lower_limit_would_refuse),
 		T(queries_agree_with_a_model),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

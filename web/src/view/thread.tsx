@@ -65,6 +65,8 @@ function Running({ home, view }: { home: Home; view: RequestView }): VNode {
 	const hasText = stream !== undefined && stream.text !== "";
 	const canStop = isRunning(view.state);
 	const isStopping = home.stopping.has(view.requestId);
+	/* On disk a streaming request is a claimed one; its text says more. */
+	const state = hasText && view.state === "claimed" ? "streaming" : view.state;
 	const error = view.state === "stopped" ? "" : errorText(view.error);
 	return (
 		<article class="assistant running" data-request={view.requestId} data-state={view.state}>
@@ -81,7 +83,7 @@ function Running({ home, view }: { home: Home; view: RequestView }): VNode {
 			)}
 			<footer>
 				<span class={canStop ? "state live" : "state failed"}>
-					{isStopping ? "Stopping" : STATE_TEXT[view.state]}
+					{isStopping ? "Stopping" : STATE_TEXT[state]}
 					{error && `: ${error}`}
 					{view.state === "retrying" && view.nextTryAt && <Countdown until={view.nextTryAt} />}
 				</span>
