@@ -24,6 +24,7 @@
 	X(zones_per_user,           "zonesPerUser",            64,           1,           10000,        "zones", "zones of one user")  \
 	X(own_types,                "ownTypes",                4096,         1,           100000,       "types", "record types of all applications together") \
 	X(indexed_fields,           "indexedFields",           256,          1,           1024,         "fields", "fields of an application's record that are no list or object") \
+	X(unanswered_calls,         "unansweredCalls",         1024,         1,           100000,       "frames", "frames of one device that are not answered yet") \
 	X(joined_sessions,          "joinedSessions",          64,           1,           1000,         "sessions", "sessions one device is joined to") \
 	X(running_per_provider,     "runningPerProvider",      64,           1,           4096,         "requests", "provider calls at once to one provider, unless the provider says otherwise") \
 	X(open_requests,            "openRequests",            256,          1,           100000,       "requests", "requests of one conversation that are not finished") \

@@ -396,7 +396,12 @@ static size_t proto_data(struct conn *c, char *data, size_t n)
 static void proto_later(struct conn *c)
 {
 	struct http_req *r = http_conn_of(c)->req;
-	if (r == NULL || r->is_held || r->state != REQ_BODY || !r->parse.is_end) return;
+	if (r == NULL || r->is_held || r->state != REQ_BODY) return;
+	if (!r->parse.is_end) {
+		/* A body of no bytes ends without a byte to say so. */
+		(void)proto_data(c, "", 0);
+		return;
+	}
 	r->is_in_hook = true;
 	on_whole(r);
 	leave_hook(r);
@@ -453,10 +458,9 @@ void http_resume(struct http_req *r)
 {
 	struct conn *c = &r->hc->conn;
 	r->is_held = false;
-	if (r->parse.is_end) {
-		conn_later(c);
-		return;
+	if (!r->parse.is_end) {
+		conn_deadline(c, conn_now(c) + r->hc->s->limits->body_ms);
+		conn_resume(c);
 	}
-	conn_deadline(c, conn_now(c) + r->hc->s->limits->body_ms);
-	conn_resume(c);
+	conn_later(c);
 }

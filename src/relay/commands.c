@@ -92,7 +92,10 @@ static enum err keep_partial(struct txn *t, const struct cmd_finish *c, struct s
 	(void)str_copy(buf_str(&b), label, sizeof label);
 	buf_release(&b);
 	struct id id = id_derive(c->job.request_id, label);
-	return put_answer(t, c, id_str(&id), status);
+	struct record taken;
+	enum err e = txn_get(t, c->job.zone, RT_MESSAGE, id_str(&id), &taken);
+	/* Taken by a message of the person's own: the closed stream keeps the text all the same. */
+	return e == ERR_NOT_FOUND ? put_answer(t, c, id_str(&id), status) : e;
 }
 
 static enum err close_stream(struct txn *t, const struct cmd_finish *c, enum stream_kind kind, struct str status)
@@ -125,19 +128,34 @@ static const struct ending {
 	[FINISH_RECOVER] = {RQ_QUEUED, STR_INIT("interrupted"), STR_INIT("superseded"), STR_INIT("")},
 };
 
+/* The reply's name derives from the request's, so it is free, unless the person's own device took it for a message. Then
+ * the next name in line is used: an answer is never lost to a name. */
+static enum err free_reply_name(struct txn *t, struct cmd_finish *c)
+{
+	struct request *q = &c->job.request;
+	struct record taken;
+	enum err e;
+	while ((e = txn_get(t, c->job.zone, RT_MESSAGE, q->reply_id, &taken)) == OK) {
+		struct id next = id_derive(q->reply_id, "reply");
+		q->reply_id = arena_str(txn_arena(t), id_str(&next));
+	}
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
 static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
 {
 	struct request *q = &c->job.request;
 	bool was_running = q->state == RQ_CLAIMED;
 	enum finish_as as = c->as;
-	if (as == FINISH_RECOVER && q->attempt - q->base >= c->max_attempts) as = FINISH_FAILED;
+	if ((as == FINISH_RECOVER || as == FINISH_RETRY) && q->attempt - q->base >= c->max_attempts) as = FINISH_FAILED;
 	const struct ending *end = &endings[as];
 	enum err e = OK;
 	if (was_running) {
 		struct attempt_end a = {c->times, end->outcome, c->err, c->error_text, (int64_t)c->text.n};
 		request_add_attempt(q, &a, txn_arena(t));
-		if (as == FINISH_DONE) e = put_answer(t, c, q->reply_id, STR("complete"));
-		else if (end->partial.n > 0) e = keep_partial(t, c, end->partial);
+		if (as == FINISH_DONE) e = free_reply_name(t, c);
+		if (e == OK && as == FINISH_DONE) e = put_answer(t, c, q->reply_id, STR("complete"));
+		if (e == OK && as != FINISH_DONE && end->partial.n > 0) e = keep_partial(t, c, end->partial);
 		/* A reply's text is in its message; every other text keeps its own stream. */
 		if (e == OK && as != FINISH_DONE) e = close_stream(t, c, STREAM_TEXT, end->stream);
 		if (e == OK) e = close_stream(t, c, STREAM_THINKING, end->stream);

@@ -30,6 +30,7 @@ struct cmd_send {
 	struct store_op op;
 	/* in */
 	int64_t user;
+	struct str user_id;
 	struct str message_id, conversation_id, session_id; /* one of the last two may be STR_NONE */
 	struct str text, parts, parent;                     /* parts: a JSON array or STR_NONE */
 	bool automatic, wants_answer;

@@ -1,5 +1,7 @@
 #include "relay/request.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 
 static const struct str state_names[] = {STR_INIT(""),         STR_INIT("queued"), STR_INIT("claimed"),
@@ -7,6 +9,13 @@ static const struct str state_names[] = {STR_INIT(""),         STR_INIT("queued"
 					 STR_INIT("stopped")};
 
 struct str request_state_name(enum request_state s) { return state_names[s]; }
+
+struct id request_id_of(struct str user_id, struct str message_id)
+{
+	char label[64];
+	(void)snprintf(label, sizeof label, "request.%.*s", (int)MIN(user_id.n, (size_t)40), user_id.p);
+	return id_derive(message_id, label);
+}
 
 static enum request_state state_of(struct str name)
 {

@@ -16,6 +16,8 @@
 enum request_state { RQ_NONE, RQ_QUEUED, RQ_CLAIMED, RQ_RETRYING, RQ_DONE, RQ_FAILED, RQ_STOPPED };
 static inline bool request_is_open(enum request_state s) { return s >= RQ_QUEUED && s <= RQ_RETRYING; }
 struct str request_state_name(enum request_state s);
+/* The request of a message. Message ids are the devices' own, so two users may use the same one: the user's id goes in. */
+struct id request_id_of(struct str user_id, struct str message_id);
 
 struct request {
 	struct str conversation_id, session_id, message_id, reply_id;

@@ -69,7 +69,7 @@ static enum err check_id(struct txn *t, struct cmd_send *c, uint32_t zone, const
 		c->out_session_id = arena_str(txn_arena(t), session);
 	json_free(doc);
 	if (c->has_request) {
-		struct id id = id_derive(c->message_id, "request");
+		struct id id = request_id_of(c->user_id, c->message_id);
 		c->job.request_id = arena_str(txn_arena(t), id_str(&id));
 	}
 	return OK;
@@ -179,6 +179,8 @@ static enum err session_conversation(struct txn *t, struct cmd_send *c, uint32_t
 static enum err find_conversation(struct txn *t, struct cmd_send *c, uint32_t zone, struct str id, struct record *conv)
 {
 	enum err e = txn_get(t, zone, RT_CONVERSATION, id, conv);
+	if (e == ERR_NOT_FOUND && c->session_id.p != NULL)
+		return err_set(&c->op.info, e, "there is no session %.*s", STR_ARG(c->session_id));
 	if (e == ERR_NOT_FOUND) {
 		*conv = (struct record){.zone = zone, .type = RT_CONVERSATION, .name = id};
 		return make_conversation(t, c, conv);
@@ -242,7 +244,7 @@ static enum err put_message(struct txn *t, struct cmd_send *c, const struct reco
 	if (c->parent.p != NULL) jw_kstr(&w, "parent", c->parent);
 	if (c->automatic) jw_kbool(&w, "auto", true);
 	if (c->wants_answer) {
-		struct id id = id_derive(c->message_id, "request");
+		struct id id = request_id_of(c->user_id, c->message_id);
 		jw_kstr(&w, "requestId", id_str(&id));
 	}
 	jw_kstr(&w, "status", STR("complete"));
@@ -268,7 +270,7 @@ static enum err count_open(void *ctx, const struct record *r)
 static enum err put_request(struct txn *t, struct cmd_send *c, const struct record *conv)
 {
 	struct arena *arena = txn_arena(t);
-	struct id id = id_derive(c->message_id, "request"), reply = id_derive(id_str(&id), "reply");
+	struct id id = request_id_of(c->user_id, c->message_id), reply = id_derive(id_str(&id), "reply");
 	struct record r = {.zone = conv->zone, .type = RT_REQUEST, .conv = conv->row};
 	int64_t open = 0;
 	enum err e = txn_open_requests(t, conv->zone, conv->row, count_open, &open);

@@ -138,9 +138,8 @@ static void stream(struct server *s, struct http_req *r, struct live_user *u, co
 {
 	struct str arg;
 	bool known;
-	(void)cred;
 	(void)find_route(r, &arg, &known);
-	stream_http(s, r, u, arg);
+	stream_http(s, r, u, cred->principal, arg);
 }
 
 static void asset_download(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred)

@@ -201,6 +201,8 @@ void auth_kick(struct server *s, int64_t user, uint32_t principal)
 		if (c->sub.user->user == user && (principal == 0 || c->sub.principal == principal))
 			peer_close(c, CLOSE_REVOKED, "revoked");
 	}
+	feed_kick(s, user, principal);
+	stream_kick(s, user, principal);
 }
 
 struct leaving {

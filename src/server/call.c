@@ -46,7 +46,10 @@ struct call *call_new(struct server *s, struct live_user *u, uint32_t principal,
 
 void call_end(struct call *c)
 {
-	if (c->peer != NULL) LIST_REMOVE(c, in_peer);
+	if (c->peer != NULL) {
+		LIST_REMOVE(c, in_peer);
+		c->peer->ncalls--;
+	}
 	json_free(c->doc);
 	arena_clear(&c->arena);
 	buf_release(&c->out);

@@ -496,6 +496,24 @@ void feed_tick(struct server *s)
 	}
 }
 
+void feed_kick(struct server *s, int64_t user, uint32_t principal)
+{
+	struct live_user *u;
+	HASH_FIND(hh, s->users, &user, sizeof user, u);
+	if (u == NULL) return;
+	for (struct sub *k = LIST_FIRST(&u->subs), *next; k != NULL; k = next) {
+		next = LIST_NEXT(k, in_user);
+		if (principal == 0 || k->owner == principal) k->kind->fail(k, ERR_UNAUTHORIZED, NULL);
+	}
+	for (struct feed_wait *w = LIST_FIRST(&u->waits), *next; w != NULL; w = next) {
+		next = LIST_NEXT(w, link);
+		if (principal != 0 && w->call->principal != principal) continue;
+		LIST_REMOVE(w, link);
+		call_fail(w->call, ERR_UNAUTHORIZED, NULL, STR_NONE);
+		free(w);
+	}
+}
+
 void feed_end_waits(struct server *s)
 {
 	for (struct live_user *u = s->users; u != NULL; u = u->hh.next) wake_waits(u, true);

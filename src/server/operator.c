@@ -202,7 +202,11 @@ static void make_answer(struct ask *a)
 static void ask_pair(struct server *s, struct ask *a)
 {
 	struct str user = STR_NONE;
-	(void)json_str(json_get(json_root(a->doc), "user"), &user);
+	struct errinfo info = {0};
+	if (!json_want_str(json_root(a->doc), "user", JSON_OPTIONAL, &user, &info)) {
+		ask_end(a, ERR_BAD_FIELD, &info);
+		return;
+	}
 	pair_code_new(a->code);
 	ask_op(a, cmd_pair_make_run);
 	(void)pair_code_hash(str_n(a->code, PAIR_CODE_LEN), a->u.make.hash);

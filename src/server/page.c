@@ -72,7 +72,7 @@ bool page_request(struct server *s, struct http_req *r)
 	} else if (str_eq(path, STR("/readyz"))) {
 		bool ready = s->ready && !s->stopping;
 		http_answer(r, ready ? 200 : 503, "text/plain", NULL, ready ? STR("ready\n") : STR("not ready\n"));
-	} else if (str_eq(path, STR("/metrics")) && http_is_loopback(r) && s->ready) {
+	} else if (str_eq(path, STR("/metrics")) && http_is_loopback(r) && s->ready && !s->stopping) {
 		metrics(s, r);
 	} else {
 		const struct asset *a = find_asset(path);

@@ -31,7 +31,7 @@ static bool peer_deliver(struct sub *sub, struct frame *f, struct str json, int6
 static void peer_fail(struct sub *sub, enum err e, const struct errinfo *info)
 {
 	(void)info;
-	peer_close((struct peer *)(void *)sub, 1008, err_code(e));
+	peer_close((struct peer *)(void *)sub, e == ERR_UNAUTHORIZED ? CLOSE_REVOKED : 1008, err_code(e));
 }
 
 static const struct sub_kind peer_sub = {peer_deliver, peer_fail, NULL};
@@ -260,6 +260,7 @@ static void frame_error(struct peer *c, enum err e, const struct errinfo *info)
 	struct call *call = call_new(c->server, c->sub.user, c->sub.principal, str_c(c->device_id));
 	call->peer = c;
 	LIST_INSERT_HEAD(&c->calls, call, in_peer);
+	c->ncalls++;
 	call_fail(call, e, info, STR_NONE);
 }
 
@@ -296,10 +297,16 @@ static void on_message(void *ctx, struct ws *ws, struct str text)
 	struct call *call = call_new(c->server, c->sub.user, c->sub.principal, str_c(c->device_id));
 	call->peer = c;
 	LIST_INSERT_HEAD(&c->calls, call, in_peer);
+	c->ncalls++;
 	call->doc = doc;
 	call->in = json_root(doc);
 	if (c->server->stopping) {
 		call_fail(call, ERR_SHUTTING_DOWN, NULL, STR_NONE);
+	} else if (c->ncalls > c->server->config->limits.unanswered_calls) {
+		(void)err_set(&info, ERR_TOO_MANY,
+			      "unansweredCalls (%lld) frames of this connection wait for their answers",
+			      (long long)c->server->config->limits.unanswered_calls);
+		call_fail(call, ERR_TOO_MANY, &info, STR_NONE);
 	} else if (!read_re(call, &info)) {
 		call_fail(call, ERR_BAD_FIELD, &info, STR_NONE);
 	} else if (str_eq(type, STR("device:hello"))) {
@@ -369,7 +376,7 @@ void peer_accept(struct server *s, struct http_req *r, struct live_user *u, cons
 	struct peer *c = xcalloc(1, sizeof *c);
 	c->server = s;
 	c->sub.user = u;
-	c->sub.principal = cred->principal;
+	c->sub.principal = c->sub.owner = cred->principal;
 	(void)str_copy(cred->device_id, c->device_id, sizeof c->device_id);
 	c->connected_ms = c->seen_wall_ms = clock_wall_ms();
 	LIST_INIT(&c->joins);

@@ -68,6 +68,7 @@ struct sub {
 	const struct sub_kind *kind;
 	struct live_user *user;
 	uint32_t principal; /* its own records are spared it when live; 0 none */
+	uint32_t owner;     /* whose credential it lives by */
 	int64_t sent;       /* place up to which it was told */
 	bool started;       /* between sub_start and sub_stop */
 	bool live;          /* told everything up to user->seq; else it is catching up */
@@ -93,6 +94,7 @@ struct peer {
 	LIST_HEAD(, join) joins;
 	size_t njoins;
 	LIST_HEAD(, call) calls; /* not answered yet */
+	int64_t ncalls;
 	LIST_ENTRY(peer) in_server;
 	UT_hash_handle hh;
 };
@@ -225,7 +227,8 @@ void sub_start(struct sub *s, struct live_user *u, const struct sub_kind *kind, 
 void sub_ready(struct sub *s); /* it can take more */
 void sub_stop(struct sub *s);
 void feed_tick(struct server *s);
-void feed_end_waits(struct server *s); /* stopping: every waiting poll is answered */
+void feed_kick(struct server *s, int64_t user, uint32_t principal); /* SSE streams and waiting polls of auth_kick */
+void feed_end_waits(struct server *s);                              /* stopping: every waiting poll is answered */
 /* Reads one page for a call (session:sync, GET changes): answers it. */
 void feed_page(struct call *c, int64_t after, int64_t limit, int64_t wait_ms);
 void feed_sse(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred);
@@ -241,7 +244,9 @@ void stream_state(void *ctx, struct job *j);           /* work hook */
 void stream_leave(struct join *j);
 void stream_stopped_call(struct call *c, struct str request_id); /* answered when the request has stopped */
 void stream_move(struct peer *from, struct peer *to);            /* a device's new connection takes over its rooms */
-void stream_http(struct server *s, struct http_req *r, struct live_user *u, struct str request_id); /* GET …/stream */
+void stream_kick(struct server *s, int64_t user, uint32_t principal); /* HTTP followers of auth_kick */
+void stream_http(struct server *s, struct http_req *r, struct live_user *u, uint32_t principal,
+		 struct str request_id); /* GET …/stream */
 void write_request_state(struct server *s, struct jw *w, const struct job_info *info);
 void write_job_state(struct server *s, struct jw *w, const struct job *j);
 

@@ -84,6 +84,6 @@ void feed_sse(struct server *s, struct http_req *r, struct live_user *u, const s
 	e->req = r;
 	http_set_data(r, &e->task);
 	http_stream_begin(r, 200, "text/event-stream", "Cache-Control: no-store\r\n");
-	(void)cred;
+	e->sub.owner = cred->principal;
 	sub_start(&e->sub, u, &sse_kind, 0, after);
 }

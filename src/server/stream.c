@@ -5,6 +5,7 @@
  * more of that attempt until it attaches again. A new attempt is a new stream from offset 0, announced by
  * message:reset. */
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "server/server.h"
 
 struct stop_wait {
@@ -19,6 +20,8 @@ struct follower { /* GET /api/v1/requests/{id}/stream */
 	struct http_req *req;
 	struct cmd_stream_read *reading;
 	char *request_id;
+	int64_t user;
+	uint32_t principal; /* whose credential it lives by */
 	int64_t attempt, offset;
 	enum stream_kind kind;
 	LIST_ENTRY(follower) link;
@@ -90,6 +93,34 @@ static struct join *join_of(struct peer *c, const struct room *room)
 	LIST_FOREACH (j, &c->joins, in_peer)
 		if (j->room == room) return j;
 	return NULL;
+}
+
+/* The device's place in the room, made when it is not there yet; NULL past limits.joined_sessions. */
+static struct join *join_room(struct peer *c, struct str conversation_id, struct str session_id)
+{
+	struct room *room = room_find(c->server, c->sub.user->user, conversation_id);
+	struct join *j = room != NULL ? join_of(c, room) : NULL;
+	if (j == NULL) {
+		if ((int64_t)c->njoins >= c->server->config->limits.joined_sessions) return NULL;
+		if (room == NULL) room = room_get(c->server, c->sub.user->user, conversation_id);
+		j = xcalloc(1, sizeof *j);
+		j->peer = c;
+		j->room = room;
+		LIST_INSERT_HEAD(&room->joins, j, in_room);
+		LIST_INSERT_HEAD(&c->joins, j, in_peer);
+		c->njoins++;
+	}
+	free(j->session_id);
+	j->session_id = str_dup(session_id);
+	return j;
+}
+
+static void too_many_joins(struct call *c)
+{
+	struct errinfo info;
+	(void)err_set(&info, ERR_TOO_MANY, "a device may be joined to joinedSessions (%lld) sessions",
+		      (long long)c->server->config->limits.joined_sessions);
+	call_fail(c, ERR_TOO_MANY, &info, STR_NONE);
 }
 
 /* ---- frames ----------------------------------------------------------------------------------------------------- */
@@ -382,39 +413,36 @@ static void write_session(struct server *s, struct jw *w, const struct cmd_join 
 	json_free(doc);
 }
 
+/* The answer, and then what is running, from its beginning. */
+static void joined(struct call *call, struct join *j, const struct cmd_join *cmd)
+{
+	struct server *s = call->server;
+	struct jw w = call_begin(call, "session:state");
+	struct running_list list = {&w, j, false};
+	write_session(s, &w, cmd);
+	jw_key(&w, "running");
+	jw_arr(&w);
+	relay_each_running(work_relay(s->work), cmd->conv, show_running, &list);
+	jw_arr_end(&w);
+	call_reply(call, &w);
+	list.send = true;
+	relay_each_running(work_relay(s->work), cmd->conv, show_running, &list);
+}
+
 static void join_done(struct store_op *op)
 {
 	struct joining *g = op->ctx;
 	struct call *call = g->call;
-	struct server *s = call->server;
-	struct peer *c = call->peer;
+	struct join *j = NULL;
 	if (op->err != OK) {
 		call_fail(call, op->err, &op->info, STR_NONE);
-	} else if (c == NULL) {
+	} else if (call->peer == NULL) {
 		call_end(call);
 	} else {
-		struct room *room = room_get(s, call->user->user, g->cmd.conversation_id);
-		struct join *j = join_of(c, room);
-		if (j == NULL) {
-			j = xcalloc(1, sizeof *j);
-			j->peer = c;
-			j->room = room;
-			LIST_INSERT_HEAD(&room->joins, j, in_room);
-			LIST_INSERT_HEAD(&c->joins, j, in_peer);
-			c->njoins++;
-		}
-		free(j->session_id);
-		j->session_id = g->cmd.has_session ? str_dup(g->cmd.session.name) : xstrdup("");
-		struct jw w = call_begin(call, "session:state");
-		struct running_list list = {&w, j, false};
-		write_session(s, &w, &g->cmd);
-		jw_key(&w, "running");
-		jw_arr(&w);
-		relay_each_running(work_relay(s->work), g->cmd.conv, show_running, &list);
-		jw_arr_end(&w);
-		call_reply(call, &w);
-		list.send = true;
-		relay_each_running(work_relay(s->work), g->cmd.conv, show_running, &list);
+		struct str session = g->cmd.has_session ? g->cmd.session.name : STR("");
+		j = join_room(call->peer, g->cmd.conversation_id, session);
+		if (j != NULL) joined(call, j, &g->cmd);
+		else too_many_joins(call);
 	}
 	store_op_release(op);
 	free(g);
@@ -434,12 +462,6 @@ void verb_session_join(struct call *c)
 		call_fail(c, ERR_BAD_FIELD, &info, STR_NONE);
 		return;
 	}
-	if (c->peer == NULL || (int64_t)c->peer->njoins >= c->server->config->limits.joined_sessions) {
-		(void)err_set(&info, ERR_TOO_MANY, "a device may be joined to joinedSessions (%lld) sessions",
-			      (long long)c->server->config->limits.joined_sessions);
-		call_fail(c, ERR_TOO_MANY, &info, STR_NONE);
-		return;
-	}
 	struct joining *g = xcalloc(1, sizeof *g);
 	g->call = c;
 	g->cmd.user = c->user->user;
@@ -457,6 +479,11 @@ void verb_session_leave(struct call *c)
 	if (!json_want_str(c->in, "conversationId", JSON_OPTIONAL, &conv, &info) ||
 	    !json_want_str(c->in, "sessionId", JSON_OPTIONAL, &session, &info)) {
 		call_fail(c, info.err, &info, STR_NONE);
+		return;
+	}
+	if (conv.p == NULL && session.p == NULL) {
+		(void)err_set(&info, ERR_BAD_FIELD, "name a \"sessionId\" or a \"conversationId\"");
+		call_fail(c, ERR_BAD_FIELD, &info, STR_NONE);
 		return;
 	}
 	struct room *room = conv.p != NULL ? room_find(c->server, c->user->user, conv) : NULL;
@@ -517,39 +544,71 @@ static enum err stream_read_run(struct txn *t, struct store_op *op)
 	return e;
 }
 
-static void attach_stored(struct store_op *op)
-{
-	struct cmd_stream_read *c = CONTAINER_OF(op, struct cmd_stream_read, op);
-	struct call *call = c->call;
-	const struct request *q = &c->job.request;
-	if (op->err != OK) {
-		call_fail(call, op->err, &op->info, STR_NONE);
-	} else if (c->attempt != q->attempt) {
-		struct buf extra = BUF_INIT(64);
-		buf_addf(&extra, "\"attempt\":%lld", (long long)q->attempt);
-		call_fail(call, ERR_SUPERSEDED, NULL, buf_str(&extra));
-		buf_release(&extra);
-	} else {
-		struct str rest = str_n(c->text.p, c->text.n);
-		size_t from = MIN((size_t)c->offset, rest.n);
-		struct jw w = call_begin(call, "message:delta");
-		jw_kstr(&w, "requestId", c->job.request_id);
-		jw_kstr(&w, "messageId", q->reply_id);
-		jw_kint(&w, "attempt", q->attempt);
-		jw_kint(&w, "offset", (int64_t)from);
-		jw_kstr(&w, "kind", c->kind == STREAM_TEXT ? STR("text") : STR("thinking"));
-		jw_kstr(&w, "text", str_n(rest.p + from, rest.n - from));
-		jw_kstr(&w, "state", request_state_name(q->state));
-		call_reply(call, &w);
-	}
-	store_op_release(op);
-	free(c);
-}
-
 static bool read_kind(struct str name, enum stream_kind *out)
 {
 	*out = str_eq(name, STR("thinking")) ? STREAM_THINKING : STREAM_TEXT;
 	return name.n == 0 || *out == STREAM_THINKING || str_eq(name, STR("text"));
+}
+
+static void superseded(struct call *c, int64_t attempt)
+{
+	struct buf extra = BUF_INIT(64);
+	buf_addf(&extra, "\"attempt\":%lld", (long long)attempt);
+	call_fail(c, ERR_SUPERSEDED, NULL, buf_str(&extra));
+	buf_release(&extra);
+}
+
+/* The answer to message:attach: one delta from the offset, which must be on the border of a character. */
+static void answer_delta(struct call *c, struct str request_id, const struct request *q, enum stream_kind kind,
+			 struct str text, int64_t offset)
+{
+	struct errinfo info;
+	size_t from = MIN((size_t)offset, text.n);
+	if (utf8_cut(text, from) != from) {
+		(void)err_set(&info, ERR_BAD_FIELD, "\"offset\" is inside a character; offsets are those of deltas");
+		call_fail(c, ERR_BAD_FIELD, &info, STR_NONE);
+		return;
+	}
+	struct jw w = call_begin(c, "message:delta");
+	jw_kstr(&w, "requestId", request_id);
+	jw_kstr(&w, "messageId", q->reply_id);
+	jw_kint(&w, "attempt", q->attempt);
+	jw_kint(&w, "offset", (int64_t)from);
+	jw_kstr(&w, "kind", kind == STREAM_TEXT ? STR("text") : STR("thinking"));
+	jw_kstr(&w, "text", str_n(text.p + from, text.n - from));
+	jw_kstr(&w, "state", request_state_name(q->state));
+	call_reply(c, &w);
+}
+
+static void attach_running(struct call *c, struct job *job, int64_t attempt, enum stream_kind kind, int64_t offset)
+{
+	const struct request *q = job_request(job);
+	if (q->attempt != attempt) {
+		superseded(c, q->attempt);
+		return;
+	}
+	struct join *j = join_room(c->peer, q->conversation_id, q->session_id);
+	if (j == NULL) {
+		too_many_joins(c);
+		return;
+	}
+	if (is_dropped(j, job)) {
+		free(j->dropped);
+		j->dropped = NULL;
+	}
+	struct str said = buf_str(&job_turn(job)->said[kind]);
+	answer_delta(c, job_request_id(job), q, kind, str_n(said.p, (size_t)job_shown(job, kind)), offset);
+}
+
+static void attach_stored(struct store_op *op)
+{
+	struct cmd_stream_read *c = CONTAINER_OF(op, struct cmd_stream_read, op);
+	const struct request *q = &c->job.request;
+	if (op->err != OK) call_fail(c->call, op->err, &op->info, STR_NONE);
+	else if (c->attempt != q->attempt) superseded(c->call, q->attempt);
+	else answer_delta(c->call, c->job.request_id, q, c->kind, c->text, c->offset);
+	store_op_release(op);
+	free(c);
 }
 
 void verb_message_attach(struct call *c)
@@ -572,32 +631,7 @@ void verb_message_attach(struct call *c)
 	}
 	struct job *job = relay_find(work_relay(c->server->work), id);
 	if (job != NULL && job_user(job) == c->user->user && job_request(job)->state == RQ_CLAIMED && c->peer != NULL) {
-		const struct request *q = job_request(job);
-		if (q->attempt != attempt) {
-			struct buf extra = BUF_INIT(64);
-			buf_addf(&extra, "\"attempt\":%lld", (long long)q->attempt);
-			call_fail(c, ERR_SUPERSEDED, NULL, buf_str(&extra));
-			buf_release(&extra);
-			return;
-		}
-		struct peer *peer = c->peer;
-		struct room *room = room_get(c->server, c->user->user, q->conversation_id);
-		struct join *j = join_of(peer, room);
-		if (j == NULL) {
-			j = xcalloc(1, sizeof *j);
-			j->peer = peer;
-			j->room = room;
-			j->session_id = str_dup(q->session_id);
-			LIST_INSERT_HEAD(&room->joins, j, in_room);
-			LIST_INSERT_HEAD(&peer->joins, j, in_peer);
-			peer->njoins++;
-		}
-		if (is_dropped(j, job)) {
-			free(j->dropped);
-			j->dropped = NULL;
-		}
-		call_end(c);
-		send_shown(j, job, kind, offset);
+		attach_running(c, job, attempt, kind, offset);
 		return;
 	}
 	struct cmd_stream_read *r = xcalloc(1, sizeof *r);
@@ -680,7 +714,15 @@ static int64_t query_int(struct http_req *r, const char *name)
 	return str_to_int(http_query(r, name), &v) && v >= 0 ? v : 0;
 }
 
-void stream_http(struct server *s, struct http_req *r, struct live_user *u, struct str request_id)
+void stream_kick(struct server *s, int64_t user, uint32_t principal)
+{
+	for (struct follower *f = LIST_FIRST(&s->followers), *next; f != NULL; f = next) {
+		next = LIST_NEXT(f, link);
+		if (f->user == user && (principal == 0 || f->principal == principal)) follower_end(f);
+	}
+}
+
+void stream_http(struct server *s, struct http_req *r, struct live_user *u, uint32_t principal, struct str request_id)
 {
 	struct errinfo info = {0};
 	enum stream_kind kind;
@@ -695,6 +737,8 @@ void stream_http(struct server *s, struct http_req *r, struct live_user *u, stru
 	f->task.gone = follower_gone;
 	f->server = s;
 	f->req = r;
+	f->user = u->user;
+	f->principal = principal;
 	f->request_id = str_dup(request_id);
 	f->attempt = query_int(r, "attempt");
 	f->offset = query_int(r, "offset");

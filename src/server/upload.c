@@ -1,6 +1,6 @@
 /* Attachments by hash: PUT and GET /api/v1/assets/{sha256}.
  *
- * An upload is streamed to DIR/assets/tmp/<random>, hashed as it arrives, checked against the name it came under, synced,
+ * An upload is streamed to DIR/assets/tmp/<user>-<sha256>, hashed when it is whole, checked against the name it came under, synced,
  * and renamed to DIR/assets/ab/<sha256>; then its directory is synced, and only then the store notes whose it is and the
  * answer leaves. The same bytes are stored once, whoever sends them; each user needs to have sent them to read them.
  * What no message refers to is collected after limits.asset_keep_ms. An upload that broke off is continued with
@@ -8,9 +8,11 @@
  * answered with 202 and how much is here, and one that would leave a hole is refused with the same figure.
  *
  * Disk work here is on the loop: writes go to the page cache; the one fsync runs on libuv's pool. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -146,8 +148,11 @@ static void finish_work(uv_work_t *w)
 		(void)unlink(u->part); /* its pages may be gone: never sync them a second time */
 		return;
 	}
-	if ((mkdir(dir, 0700) != 0 && errno != EEXIST) || sync_dir(dir) != 0 || rename(u->part, u->final) != 0 ||
-	    sync_dir(u->final) != 0)
+	/* Each name on the way must be durable: of assets/ itself, of the directory in it, of the file. */
+	char top[512];
+	snprintf(top, sizeof top, "%s/assets", u->server->config->data_dir);
+	if ((mkdir(dir, 0700) != 0 && errno != EEXIST) || sync_dir(top) != 0 || sync_dir(dir) != 0 ||
+	    rename(u->part, u->final) != 0 || sync_dir(u->final) != 0)
 		u->err = disk_error(u, "storing the upload");
 }
 
@@ -227,8 +232,25 @@ static enum err read_range(struct upload *u, struct http_req *r)
 	if (from > have)
 		return err_set(&u->info, ERR_BAD_FIELD, "%lld bytes are here; Content-Range must not begin after them",
 			       (long long)have);
+	if (total > u->server->config->limits.asset_bytes)
+		return err_set(&u->info, ERR_TOO_LARGE, "an attachment may have assetBytes (%lld bytes)",
+			       (long long)u->server->config->limits.asset_bytes);
 	u->received = from;
 	u->total = total;
+	return OK;
+}
+
+/* Opens the partial file and takes its lock, so that one upload at a time writes it: whoever finishes moves the file away
+ * while it holds the lock, and who opened it just before finds another file, or none, under the name. */
+static enum err open_part(struct upload *u)
+{
+	struct stat mine, named;
+	u->fd = open(u->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (u->fd < 0) return disk_error(u, "storing the upload");
+	if (flock(u->fd, LOCK_EX | LOCK_NB) != 0 || fstat(u->fd, &mine) != 0 || stat(u->part, &named) != 0 ||
+	    mine.st_ino != named.st_ino)
+		return err_set(&u->info, ERR_TOO_MANY, "another upload of this attachment is under way");
+	if (u->received == 0 && ftruncate(u->fd, 0) != 0) return disk_error(u, "storing the upload");
 	return OK;
 }
 
@@ -256,11 +278,7 @@ static void upload_start(struct server *s, struct http_req *r, struct live_user 
 	snprintf(dir, sizeof dir, "%s/assets/tmp", s->config->data_dir);
 	(void)mkdir(dir, 0700);
 	u->err = read_range(u, r);
-	if (u->err == OK) {
-		int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (u->received == 0 ? O_TRUNC : 0);
-		u->fd = open(u->part, flags, 0600);
-		if (u->fd < 0) u->err = disk_error(u, "storing the upload");
-	}
+	if (u->err == OK) u->err = open_part(u);
 	if (u->err != OK) {
 		upload_answer(u);
 		return;
@@ -432,11 +450,29 @@ static void collecting_done(struct store_op *op)
 	free(c);
 }
 
+/* Uploads that were begun and not gone on with for as long as an attachment nobody refers to may stay. */
+static void drop_leftovers(const struct server *s, int64_t before_ms)
+{
+	char dir[512], path[1024];
+	struct stat st;
+	struct dirent *e;
+	snprintf(dir, sizeof dir, "%s/assets/tmp", s->config->data_dir);
+	DIR *d = opendir(dir);
+	if (d == NULL) return;
+	while ((e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.') continue;
+		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+		if (stat(path, &st) == 0 && (int64_t)st.st_mtime * 1000 < before_ms) (void)unlink(path);
+	}
+	closedir(d);
+}
+
 void upload_collect(struct server *s)
 {
 	struct collecting *c = xcalloc(1, sizeof *c);
 	c->server = s;
 	c->before_ms = clock_wall_ms() - s->config->limits.asset_keep_ms;
+	drop_leftovers(s, c->before_ms);
 	store_op_init(&c->op, collecting_run, collecting_done, 0, clock_wall_ms());
 	c->op.ctx = c;
 	store_submit(s->store, &c->op);

@@ -44,7 +44,7 @@ static void ack(struct sending *m)
 /* The planted fault: an ack that says what the commit will probably say. */
 static void early_ack(struct sending *m)
 {
-	struct id id = id_derive(m->cmd.message_id, "request");
+	struct id id = request_id_of(m->cmd.user_id, m->cmd.message_id);
 	m->cmd.has_request = m->cmd.wants_answer;
 	m->cmd.job.request_id = id_str(&id);
 	ack(m);
@@ -142,6 +142,9 @@ static enum err read_send(struct sending *m, const struct json *in, struct errin
 		return err_set(info, ERR_TOO_LARGE, "the text has %zu bytes; textBytes allows %lld", c->text.n,
 			       (long long)l->text_bytes);
 	enum err e = read_parts(m, json_get(in, "parts"), info);
+	if (e == OK && (int64_t)(c->text.n + c->parts.n) > l->record_bytes)
+		e = err_set(info, ERR_TOO_LARGE, "text and parts have %zu bytes; recordBytes allows %lld",
+			    c->text.n + c->parts.n, (long long)l->record_bytes);
 	if (e == OK && c->text.n == 0 && c->parts.n <= 2) e = err_set(info, ERR_BAD_FIELD, "the message is empty");
 	return e == OK ? read_request(m, json_get(in, "request"), info) : e;
 }
@@ -161,6 +164,7 @@ void verb_message_send(struct call *c)
 	m->cmd.op.ctx = m;
 	m->cmd.op.repeatable = true;
 	m->cmd.user = c->user->user;
+	m->cmd.user_id = c->user->id;
 	enum err e = read_send(m, c->in, &info);
 	if (e != OK) {
 		call_fail(c, e, &info, STR_NONE);

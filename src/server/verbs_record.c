@@ -48,13 +48,20 @@ static void write_item(struct call *c, struct jw *w, const struct save_item *i)
 	jw_obj_end(w);
 }
 
-/* A device may ask for a stop by saving stopRequested: true on the Request. */
+/* A device may ask for a stop by saving stopRequested: true on the Request; deleting a conversation stops what is asked
+ * in it. */
 static void honour_stops(struct call *c, const struct saving *v)
 {
 	for (size_t i = 0; i < v->n; i++) {
 		const struct save_item *it = &v->items[i];
 		bool stop = false;
-		if (it->err != OK || it->rec.type != RT_REQUEST) continue;
+		if (it->err != OK) continue;
+		if (it->rec.type == RT_CONVERSATION && it->deleted && str_eq(v->zone, ZONE_HOME)) {
+			struct work *w = c->server->work;
+			(void)relay_stop_session(work_relay(w), c->user->user, STR_NONE, it->rec.name, work_now(w));
+			work_kick(w);
+		}
+		if (it->rec.type != RT_REQUEST) continue;
 		if (!json_bool(json_get(it->fields, "stopRequested"), &stop) || !stop) continue;
 		(void)relay_stop(work_relay(c->server->work), it->rec.name, work_now(c->server->work));
 		work_kick(c->server->work);

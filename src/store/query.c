@@ -22,7 +22,8 @@
 #define SCAN_MAX 5000
 #define FILTERS_MAX 16
 #define VALUES_MAX 128 /* of one filter */
-#define BINDS_MAX 400
+#define BINDS_MAX 400  /* the statement binds at most FILTER_VALUES_MAX of filters, two for a prefix, and its own few */
+#define FILTER_VALUES_MAX 256 /* of all filters together */
 
 enum where { AT_NAME, AT_VALUE, AT_CONV, AT_ORD };
 
@@ -45,6 +46,7 @@ struct walk {
 	struct txn *t;
 	uint32_t zone, type;
 	struct filter filters[FILTERS_MAX];
+	size_t nvalues; /* of all filters */
 	size_t nfilters;
 	enum where by;       /* the index that is walked */
 	struct str by_field; /* AT_VALUE */
@@ -112,6 +114,10 @@ static enum err parse_values(struct walk *w, struct filter *f, const struct json
 		return err_set(w->info, ERR_BAD_FIELD, "\"in\" needs a list of values");
 	size_t n = is_list ? json_len(v) : 1;
 	if (n > VALUES_MAX) return err_set(w->info, ERR_BAD_FIELD, "\"in\" takes at most %d values", VALUES_MAX);
+	w->nvalues += n;
+	if (w->nvalues > FILTER_VALUES_MAX)
+		return err_set(w->info, ERR_BAD_FIELD, "the filters of a query have at most %d values together",
+			       FILTER_VALUES_MAX);
 	f->values = arena_alloc(txn_arena(w->t), xmul(MAX(n, (size_t)1), sizeof *f->values));
 	if (!is_list) return parse_value(w, f, v);
 	enum err e = OK;

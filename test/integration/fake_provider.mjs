@@ -193,7 +193,11 @@ export async function startFake({ host = "127.0.0.1", port = 0 } = {}) {
 	let script = [["answer", {}]];
 	const server = createServer(async (req, res) => {
 		const pieces = [];
-		for await (const piece of req) pieces.push(piece);
+		try {
+			for await (const piece of req) pieces.push(piece);
+		} catch {
+			return; // who asked is gone before it had said what
+		}
 		if (req.method === "GET" && req.url.endsWith("/models")) {
 			res.end(JSON.stringify({ object: "list", data: Object.keys(behaviours).map((id) => ({ id, object: "model" })) }));
 			return;
@@ -207,11 +211,15 @@ export async function startFake({ host = "127.0.0.1", port = 0 } = {}) {
 		} catch {
 			call.body = null;
 		}
-		req.socket.once("close", () => {
+		const closed = () => {
 			call.closedAt ??= performance.now();
 			events.dispatchEvent(new Event("close"));
+		};
+		req.socket.once("close", closed);
+		res.once("finish", () => {
+			call.done = true;
+			req.socket.off("close", closed);
 		});
-		res.once("finish", () => (call.done = true));
 		const [name, options] = parseModel(call.body?.model) ?? (script.length > 1 ? script.shift() : script[0]);
 		await behaviours[name](new Answer(call, res, options)).catch((error) => call.closedAt || console.error(error));
 	});

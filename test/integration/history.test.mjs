@@ -52,7 +52,7 @@ class Person {
 		const messageId = newId();
 		const answer = random(10) < 4;
 		const text = `<${messageId}> ${"word ".repeat(random(40))}`;
-		const message = { messageId, conversationId, text, ...(answer ? { model: "fake:answer?tokens=20&rate=100" } : {}) };
+		const message = { messageId, conversationId, text, ...(answer ? { model: "fake:answer?tokens=10&rate=250" } : {}) };
 		this.history.push({ kind: "sent", device: this.name, messageId, conversationId, text, answer });
 		const requestId = await this.send(message);
 		if (requestId && random(6) === 0)

@@ -169,6 +169,7 @@ static enum err send_as(struct rig *r, struct sent *s, int64_t user, uint32_t ac
 	store_op_init(&s->cmd.op, cmd_send_run, send_done, actor, r->f.now_ms++);
 	s->cmd.op.bytes = 100;
 	s->cmd.user = user;
+	s->cmd.user_id = STR("u");
 	s->cmd.message_id = str_c(id);
 	s->cmd.conversation_id = str_c(conv);
 	s->cmd.text = str_c(text);
@@ -242,7 +243,7 @@ static bool has(struct rig *r, const char *type, struct str name, const char *ne
 	return found;
 }
 
-static struct id request_of(const char *message) { return id_derive(str_c(message), "request"); }
+static struct id request_of(const char *message) { return request_id_of(STR("u"), str_c(message)); }
 static struct id reply_of(const char *message)
 {
 	struct id q = request_of(message);
