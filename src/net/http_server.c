@@ -454,13 +454,24 @@ void http_pause(struct http_req *r)
 	conn_deadline(&r->hc->conn, 0);
 }
 
+/* Whether the head says that no byte of a body will come. */
+static bool has_no_body(const struct http_req *r)
+{
+	int64_t n = 0;
+	struct str length = http_header(r, "content-length");
+	if (length.p == NULL) return http_header(r, "transfer-encoding").p == NULL;
+	return str_to_int(length, &n) && n == 0;
+}
+
 void http_resume(struct http_req *r)
 {
 	struct conn *c = &r->hc->conn;
 	r->is_held = false;
-	if (!r->parse.is_end) {
-		conn_deadline(c, conn_now(c) + r->hc->s->limits->body_ms);
-		conn_resume(c);
+	if (r->parse.is_end) {
+		conn_later(c);
+		return;
 	}
-	conn_later(c);
+	conn_deadline(c, conn_now(c) + r->hc->s->limits->body_ms);
+	conn_resume(c);
+	if (has_no_body(r)) conn_later(c);
 }
