@@ -14,9 +14,9 @@ before(async () => {
 		backoffMs: 20,
 		backoffMaxMs: 50,
 		connectMs: 1000,
-		firstTokenMs: 400,
-		streamIdleMs: 400,
-		answerMs: 3000,
+		firstTokenMs: 1000,
+		streamIdleMs: 1000,
+		answerMs: 8000,
 		answerBytes: 200_000,
 	};
 	const yaml = Object.entries(limits).map(([key, value]) => `  ${key}: ${value}\n`);
