@@ -22,6 +22,7 @@
 #define TYPE_MESSAGE 4
 #define CHECKPOINT_FRAMES 8000
 #define CHECKPOINT_GAP_NS (10 * NS_PER_MS)
+#define CHECKPOINT_FEW 256
 #define WARM_NS (NS_PER_SEC / 2)
 
 static const char *const sql_text[SQL_COUNT] = {
@@ -209,7 +210,8 @@ static int64_t run_paced(int64_t rate, int64_t seconds, struct samples *latency,
 	for (int64_t done = 0; done < count;) {
 		int64_t due_ns = begun_ns + done * NS_PER_SEC / rate, first = done;
 		if (now_ns() < due_ns) {
-			if (wal_frames && now_ns() - checkpointed_ns >= CHECKPOINT_GAP_NS) checkpoint();
+			if (wal_frames >= CHECKPOINT_FEW && now_ns() - checkpointed_ns >= CHECKPOINT_GAP_NS)
+				checkpoint();
 			sleep_until_ns(due_ns);
 		}
 		finish(begin(SQL_BEGIN_WRITE));

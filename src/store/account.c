@@ -208,11 +208,12 @@ enum err txn_cred_revoke(struct txn *t, uint32_t principal)
 enum err txn_creds(struct txn *t, int64_t user, cred_fn fn, void *ctx)
 {
 	struct cred_page p = {0};
-	struct q q = q_begin(t->db, SQL_CRED_LIST);
+	struct q q = q_begin(t->db, user == 0 ? SQL_CRED_LIST : SQL_CRED_LIST_USER);
+	if (user != 0) q_int(&q, user);
 	enum err e = cred_collect(t, &q, &p);
 	for (size_t i = 0; e == OK && i < p.n; i++) {
 		e = cred_owner(t, &p.list[i]);
-		if (e == OK && (user == 0 || p.list[i].user == user)) e = fn(ctx, &p.list[i]);
+		if (e == OK) e = fn(ctx, &p.list[i]);
 	}
 	cred_page_release(&p);
 	return e;

@@ -131,6 +131,8 @@
 	X(SQL_CRED_OF, "SELECT hash, principal, revoked, created_ms, sum FROM cred WHERE principal = ?")               \
 	X(SQL_CRED_SET, "UPDATE cred SET revoked = ?2, sum = ?3 WHERE hash = ?1")                                      \
 	X(SQL_CRED_LIST, "SELECT hash, principal, revoked, created_ms, sum FROM cred ORDER BY principal, created_ms")  \
+	X(SQL_CRED_LIST_USER, "SELECT c.hash, c.principal, c.revoked, c.created_ms, c.sum FROM principal p JOIN cred c " \
+			      "ON c.principal = p.principal WHERE p.user = ? ORDER BY c.principal, c.created_ms") \
 	X(SQL_PAIR_ADD, "INSERT INTO pair VALUES(?, ?, ?, ?)")                                                         \
 	X(SQL_PAIR_GET, "SELECT user, expires_ms, sum FROM pair WHERE hash = ?")                                       \
 	X(SQL_PAIR_DROP, "DELETE FROM pair WHERE hash = ?")                                                            \

@@ -17,7 +17,10 @@
  *
  * Checkpoints: only the writer's connection does them, because SQLite before 3.51.3 can lose the WAL's newest frames
  * when one connection commits while another checkpoints. Passive ones, after the acks, when the queue is empty and
- * CHECKPOINT_GAP_US have passed since the last; whatever happens, at CHECKPOINT_FRAMES. A reader's snapshot keeps a
+ * CHECKPOINT_GAP_US have passed since the last; whatever happens, at CHECKPOINT_FRAMES. A WAL of less than
+ * CHECKPOINT_FEW frames is left alone until nothing was committed for CHECKPOINT_REST_US: copying it would save next to
+ * nothing, and the commit after a checkpoint pays a second sync for beginning the WAL anew, which is just what a person
+ * who waits for the first word of an answer would feel. A reader's snapshot keeps a
  * checkpoint from finishing, so READ_DEADLINE_MS bounds it.
  *
  * Locks: `in_lock` guards the writer's queue, `read_lock` the readers', `done_lock` what is finished; none is held while
@@ -38,6 +41,8 @@
 #define READ_DEADLINE_MS 1000
 #define CHECKPOINT_FRAMES 8000
 #define CHECKPOINT_GAP_US 10000
+#define CHECKPOINT_FEW 256
+#define CHECKPOINT_REST_US 200000
 #define CHECKPOINT_RETRY_US 100000 /* after one that could not finish */
 #define THREAD_STACK ((size_t)1 << 20)
 
@@ -76,6 +81,7 @@ struct store {
 	bool failed;              /* the disk failed; for good */
 	bool checkpoint_due;      /* commits wait to be copied out of the WAL */
 	int64_t checkpoint_at_us; /* not before this boot time */
+	int64_t committed_us;     /* boot time of the last commit */
 	uint64_t commit_number;
 	_Atomic int64_t commits, commands, checkpoints;
 
@@ -280,6 +286,7 @@ static void commit_batch(struct store *s, struct op_list *batch)
 		STAILQ_FOREACH (op, batch, link) op->commit = s->commit_number;
 		if (wrote) {
 			s->checkpoint_due = true;
+			s->committed_us = clock_boot_us();
 			atomic_fetch_add_explicit(&s->commits, 1, memory_order_relaxed);
 		}
 		return;
@@ -321,14 +328,21 @@ static void checkpoint_when_many(struct store *s)
 		checkpoint(s);
 }
 
+/* When an idle writer may checkpoint. */
+static int64_t checkpoint_time(const struct store *s)
+{
+	int64_t rest = s->db.wal_frames < CHECKPOINT_FEW ? s->committed_us + CHECKPOINT_REST_US : 0;
+	return MAX(s->checkpoint_at_us, rest);
+}
+
 /* Waits for commands; an empty batch means that a checkpoint is due, false that the store closes. */
 static bool take_batch(struct store *s, struct op_list *batch)
 {
 	(void)pthread_mutex_lock(&s->in_lock);
 	while (STAILQ_EMPTY(&s->in) && !s->stop) {
 		if (s->failed || !s->checkpoint_due) (void)pthread_cond_wait(&s->in_work, &s->in_lock);
-		else if (clock_boot_us() >= s->checkpoint_at_us) break;
-		else wait_until(&s->in_work, &s->in_lock, s->checkpoint_at_us);
+		else if (clock_boot_us() >= checkpoint_time(s)) break;
+		else wait_until(&s->in_work, &s->in_lock, checkpoint_time(s));
 	}
 	(void)take_waiting(s, batch, 0);
 	bool go_on = !STAILQ_EMPTY(batch) || !s->stop;

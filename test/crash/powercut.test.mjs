@@ -102,7 +102,7 @@ async function check({ dir, log, sentFile }, states) {
 
 describe("a power cut", () => {
 	let trace;
-	before(async () => (trace = await record({ rounds: all ? 40 : 14 })));
+	before(async () => (trace = await record({ rounds: all ? 24 : 14 })));
 	after(() => trace && rm(trace.dir, { recursive: true, force: true }));
 
 	test(`leaves ${DISTINCT} different states, and each keeps every promise`, async (t) => {
