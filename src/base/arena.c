@@ -1,7 +1,6 @@
 #include "base/arena.h"
 
-/* The first block and its head fit a size that malloc keeps per thread (up to 1032 bytes in glibc), so that the arena of
- * a small command costs no lock and no search. */
+/* The first block and its head fit a size that malloc keeps per thread (up to 1032 bytes in glibc). */
 #define FIRST_BYTES 960
 #define BLOCK_BYTES 2048
 

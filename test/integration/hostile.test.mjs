@@ -31,7 +31,7 @@ async function stillFine(device) {
 
 const stateOf = async (device, requestId) => (await device.call("request:get", { requestId })).state;
 const running = (device, requestId) =>
-	until(async () => (await stateOf(device, requestId)) === "streaming", `${requestId} to run`);
+	until(async () => (await stateOf(device, requestId)) === "claimed", `${requestId} to run`);
 
 // A GET whose answer does not end by itself: what came so far is `text`, and `over` says that it ended.
 function open(path, { token }) {
@@ -200,7 +200,7 @@ describe("two users with the same messageId", () => {
 		test(`stop only their own by ${how}`, async () => {
 			for (const [first, second] of [[ann, mal], [mal, ann]]) {
 				const ids = await both(first, second, first === ann ? [FAST, SLOW] : [SLOW, FAST]);
-				const [hers, his] = first === ann ? ids : ids.toReversed?.() ?? [ids[1], ids[0]];
+				const [hers, his] = first === ann ? ids : [ids[1], ids[0]];
 				await running(mal, his);
 				await stop(mal, his);
 				assert.equal((await mal.finished(his)).fields.state, "stopped");
@@ -215,7 +215,7 @@ describe("two users with the same messageId", () => {
 		await assert.rejects(stops["request:stop"](mal, requestId), { code: "not_found" });
 		for (const more of [{}, { zone: "app" }]) await stops.stopRequested(mal, requestId, more).catch(() => {});
 		await stillFine(mal);
-		assert.equal(await stateOf(ann, requestId), "streaming");
+		assert.equal(await stateOf(ann, requestId), "claimed");
 		assert.equal((await stops["request:stop"](ann, requestId)).state, "stopped");
 	});
 });
@@ -265,7 +265,7 @@ test("revoking a device ends within a second whatever it has open, and nothing o
 	}
 	await until(() => its.events.text && its.follower.text && others.follower.text, "what is open to show something");
 	await sleep(100); // for the polls to wait
-	await daemon.operator("POST", "devices/revoke", { deviceId: lost.deviceId });
+	await daemon.operator("POST", "devices/revoke", { user: "ann", deviceId: lost.deviceId });
 	await until(() => Object.values(its).every(({ over }) => over), "everything to end", 1000);
 	assert.equal((await socket.gone).code, 4003);
 	assert.equal(its.poll.status, 401);
@@ -315,25 +315,40 @@ describe("frames sent without waiting", () => {
 		await device.close();
 	});
 
-	test("wait for their answers no more than unansweredCalls", async () => {
+	// Asks for news twice as often at once as is allowed, waits for the refusals, makes news, and waits for the answers.
+	// `look` is shown the device between.
+	async function askTooMuch(look) {
 		const device = await daemon.device({ user: "mal" });
 		const { cursor } = await until(async () => {
-			const page = await device.call("session:sync", { cursor: device.cursor });
-			if (page.cursor) device.cursor = page.cursor;
-			return !page.more && page;
-		}, "the end of the feed");
-		const asked = Array.from({ length: 2 * UNANSWERED }, () => device.call("session:sync", { cursor, waitMs: 60_000 }));
-		const told = Promise.allSettled(asked);
+			const page = await device.call("session:sync", { cursor: device.cursor, waitMs: 100 });
+			return page.records.length === 0 && page;
+		}, "the feed to be quiet");
+		device.frames.length = 0;
+		const ids = Array.from({ length: 2 * UNANSWERED }, (_, i) => `wait-${i}`);
+		const frame = { type: "session:sync", cursor, waitMs: 60_000 };
+		for (const id of ids) device.socket.send(JSON.stringify({ ...frame, id }));
 		await device.until(() => answers(device, "error").length >= UNANSWERED, "the refusals");
-		for (const { code, message, retryable } of answers(device, "error")) {
+		look?.(device);
+		await mal.send({ text: "news, which ends the waiting", conversationId: newId() });
+		const ended = () => answers(device, "session:changes").filter(({ re }) => re?.startsWith?.("wait-"));
+		await device.until(() => ended().length >= UNANSWERED, "the waiting frames' answers");
+		await stillFine(device);
+		await device.close();
+		assert.deepEqual([ended().length, answers(device, "error").length], [UNANSWERED, UNANSWERED]);
+		return { ids, refused: answers(device, "error"), answered: ended() };
+	}
+
+	test("wait for their answers no more than unansweredCalls", async () => {
+		const { refused } = await askTooMuch((device) => assert.equal(answers(device, "session:changes").length, 0));
+		for (const { code, message, retryable } of refused) {
 			assert.deepEqual([code, retryable], ["too_many", true]);
 			assert.match(message, /unansweredCalls/);
 		}
-		await mal.send({ text: "news, which ends the waiting", conversationId: newId() });
-		const refused = (await told).filter(({ status }) => status === "rejected");
-		assert.equal(refused.length, UNANSWERED);
-		await stillFine(device);
-		await device.close();
+	});
+
+	test("are named in their refusal", async () => {
+		const { ids, refused, answered } = await askTooMuch();
+		assert.deepEqual([...answered, ...refused].map(({ re }) => re).sort(), ids.sort());
 	});
 });
 

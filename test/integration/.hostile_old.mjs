@@ -1,0 +1,372 @@
+// What a device that means harm tries: on its own connection, on the daemon, and above all on other users. It has a good
+// credential and keeps to the protocol's form; what it asks for is refused or done, and nobody else notices.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import http from "node:http";
+import net from "node:net";
+import { after, before, describe, test } from "node:test";
+import { Daemon, Device, newId, sleep, until } from "../lib/roost.mjs";
+
+const JOINED = 8, UNANSWERED = 100, ASSET_BYTES = 65_536;
+const LIMITS = { joinedSessions: JOINED, assetBytes: ASSET_BYTES };
+const config = `limits:\n${Object.entries(LIMITS).map(([key, value]) => `  ${key}: ${value}\n`).join("")}`;
+const FAST = { model: "local:test", params: { tokens: 60, tokensPerSecond: 100 } };
+const SLOW = { model: "local:test", params: { tokens: 900, tokensPerSecond: 60 } };
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+let daemon, ann, mal;
+before(async () => {
+	daemon = await Daemon.start({ config });
+	for (const name of ["ann", "mal"]) await daemon.operator("POST", "users", { name });
+	ann = await daemon.device({ user: "ann" });
+	mal = await daemon.device({ user: "mal" });
+});
+after(() => daemon.remove());
+
+async function stillFine(device) {
+	assert.equal((await device.call("ping")).type, "pong");
+	assert.ok(daemon.running, daemon.errors);
+}
+
+const stateOf = async (device, requestId) => (await device.call("request:get", { requestId })).state;
+const running = (device, requestId) =>
+	until(async () => (await stateOf(device, requestId)) === "claimed", `${requestId} to run`);
+
+// A GET whose answer does not end by itself: what came so far is `text`, and `over` says that it ended.
+function open(path, { token }) {
+	const answer = { text: "", over: false };
+	const end = () => (answer.over = true);
+	const request = http.get(
+		{ port: daemon.port, path, headers: { authorization: `Bearer ${token}` }, agent: false },
+		(from) => {
+			answer.status = from.statusCode;
+			from.on("data", (part) => (answer.text += part));
+			from.on("close", end);
+			from.on("error", end);
+		},
+	);
+	request.on("error", end);
+	answer.destroy = () => request.destroy();
+	return answer;
+}
+
+// Bytes on a connection of their own: `text` is what came back.
+function wire(port = daemon.port) {
+	const socket = net.connect(port, "127.0.0.1");
+	socket.text = "";
+	socket.on("data", (part) => (socket.text += part));
+	socket.on("error", () => {});
+	return socket;
+}
+
+const head = (method, path, { token }, more) =>
+	`${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${token}\r\n${more}\r\n\r\n`;
+
+describe("a query", () => {
+	const values = (n) => ({ field: "name", op: "in", value: Array.from({ length: n }, (_, i) => `x${i}`) });
+	const query = (...filter) => mal.call("record:query", { recordType: "Project", filter });
+
+	test("with more values than a statement can bind is refused", async () => {
+		for (const lists of [[128, 128, 128, 128], [128, 128, 128, 20], [128, 128, 1]])
+			await assert.rejects(query(...lists.map(values)), { code: "bad_field" }, `${lists}`);
+		await stillFine(mal);
+	});
+
+	test("with as many as it can bind is answered", async () => {
+		assert.deepEqual((await query(values(128), values(128))).records, []);
+		await stillFine(mal);
+	});
+});
+
+describe("an attachment", () => {
+	const put = (bytes, { token }, path = sha256(bytes)) =>
+		daemon.http("PUT", `/api/v1/assets/${path}`, { token, body: bytes });
+	const get = (bytes, { token }) => daemon.http("GET", `/api/v1/assets/${sha256(bytes)}`, { token });
+
+	test("cannot be written over by an upload that was begun before another one ended", async () => {
+		const good = Buffer.from("what ann keeps and mal has a copy of");
+		const name = `/api/v1/assets/${sha256(good)}`;
+		assert.equal((await put(good, ann)).status, 201);
+		const slow = wire();
+		slow.write(head("PUT", name, mal, `Content-Length: ${good.length}`) + "w");
+		const second = await until(async () => {
+			const answer = await put(good, mal); // until the slow one has begun
+			return answer.status !== 201 && answer;
+		}, "two uploads at once", 500).catch(() => undefined);
+		slow.write("EVIL".repeat(20).slice(1, good.length));
+		await until(() => slow.text.includes("\r\n\r\n"), "the end of the slow upload");
+		assert.match(slow.text, /^HTTP\/1.1 400 /);
+		assert.equal((await get(good, ann)).text, good.toString());
+		assert.deepEqual([second?.status, second?.json?.error.code], [429, "too_many"]);
+		assert.equal((await put(good, mal)).status, 201, "and when the slow one is gone it goes in");
+		assert.equal((await get(good, mal)).text, good.toString());
+		slow.destroy();
+	});
+
+	test("uploaded twice at once by one person is stored whole", async () => {
+		const good = Buffer.from("two devices of one person send the same picture");
+		const slow = wire();
+		slow.write(head("PUT", `/api/v1/assets/${sha256(good)}`, mal, `Content-Length: ${good.length}`));
+		slow.write(good.subarray(0, 10));
+		const all = await Promise.all(Array.from({ length: 8 }, () => put(good, mal)));
+		for (const { status } of all) assert.ok(status === 201 || status === 429, String(status));
+		slow.write(good.subarray(10));
+		await until(() => slow.text.includes("\r\n\r\n"), "the end of the slow upload");
+		assert.match(slow.text, /^HTTP\/1.1 (201|429) /);
+		assert.ok(all.some(({ status }) => status === 201) || slow.text.startsWith("HTTP/1.1 201"), "nobody got in");
+		assert.equal((await get(good, mal)).text, good.toString());
+		slow.destroy();
+	});
+
+	test("of no bytes is one too, however its length is told", async () => {
+		const nothing = Buffer.alloc(0);
+		const name = `/api/v1/assets/${sha256(nothing)}`;
+		for (const [length, body] of [["Content-Length: 0", ""], ["X-None: 1", ""], ["Transfer-Encoding: chunked", "0\r\n\r\n"]]) {
+			const socket = wire();
+			socket.write(head("PUT", name, mal, length) + body + head("GET", "/api/v1/me", mal, "X-None: 1"));
+			await until(() => socket.text.includes(mal.deviceId), `both answers after ${length}`, 3000);
+			assert.match(socket.text, /^HTTP\/1.1 201 [^]*\}HTTP\/1.1 200 /);
+			socket.destroy();
+		}
+		const answer = await get(nothing, mal);
+		assert.deepEqual([answer.status, answer.bytes.length], [200, 0]);
+		assert.equal((await put(nothing, {})).status, 401);
+		assert.equal((await get(nothing, ann)).status, 404);
+	});
+
+	test("that says it will be larger than assetBytes is refused with its first piece", async () => {
+		const piece = (total, bytes) =>
+			daemon.http("PUT", `/api/v1/assets/${"ab".repeat(32)}`, {
+				token: mal.token,
+				body: bytes,
+				headers: { "content-range": `bytes 0-${bytes.length - 1}/${total}` },
+			});
+		for (const total of [ASSET_BYTES + 1, 9_000_000_000_000]) {
+			const answer = await piece(total, Buffer.alloc(60_000));
+			assert.deepEqual([answer.status, answer.json.error.code], [413, "too_large"], String(total));
+		}
+		assert.equal((await piece(ASSET_BYTES, Buffer.alloc(60_000))).status, 202);
+	});
+});
+
+describe("two users with the same messageId", () => {
+	// Both send it, in this order, to the same conversationId; each has joined.
+	async function both(first, second, [firstRequest, secondRequest]) {
+		const same = { messageId: newId(), conversationId: newId() };
+		const ids = [];
+		for (const [device, request] of [[first, firstRequest], [second, secondRequest]]) {
+			await device.call("session:join", { conversationId: same.conversationId });
+			ids.push((await device.send({ ...same, ...request, text: `of ${device.userId}` })).requestId);
+		}
+		return ids;
+	}
+	// What a user's own request ended as, with its reply just as it was streamed.
+	async function answered(device, requestId) {
+		const { fields } = await device.finished(requestId);
+		assert.equal(fields.state, "done");
+		const { text } = device.record("Message", fields.replyId).fields;
+		assert.equal(device.stream(requestId), text);
+		return text;
+	}
+	async function leaveAll(device) {
+		for (const conversationId of new Set(device.frames.filter((f) => f.type === "session:state").map((f) => f.conversationId)))
+			await device.call("session:leave", { conversationId }).catch(() => {});
+	}
+
+	test("see each their own answer, and a follower none but its own", async () => {
+		for (const [first, second] of [[ann, mal], [mal, ann]]) {
+			const [one, two] = await both(first, second, [FAST, FAST]);
+			const followers = [open(`/api/v1/requests/${one}/stream`, first), open(`/api/v1/requests/${two}/stream`, second)];
+			const texts = [await answered(first, one), await answered(second, two)];
+			await until(() => followers.every(({ over }) => over), "the followers' end");
+			assert.deepEqual(followers.map(({ text }) => text), texts);
+			assert.notEqual(texts[0], texts[1]);
+			assert.equal((await daemon.http("GET", `/api/v1/requests/${one}/stream`, second)).status, 404);
+			for (const device of [first, second]) await leaveAll(device);
+		}
+	});
+
+	const stops = {
+		"request:stop": (device, requestId) => device.call("request:stop", { requestId }),
+		"stopRequested": (device, requestId, more) =>
+			device.call("record:save", {
+				policy: "changedKeys",
+				records: [{ type: "Request", name: requestId, fields: { stopRequested: true } }],
+				...more,
+			}),
+	};
+	for (const [how, stop] of Object.entries(stops))
+		test(`stop only their own by ${how}`, async () => {
+			for (const [first, second] of [[ann, mal], [mal, ann]]) {
+				const ids = await both(first, second, first === ann ? [FAST, SLOW] : [SLOW, FAST]);
+				const [hers, his] = first === ann ? ids : [ids[1], ids[0]];
+				await running(mal, his);
+				await stop(mal, his);
+				assert.equal((await mal.finished(his)).fields.state, "stopped");
+				await answered(ann, hers);
+				for (const device of [ann, mal]) await leaveAll(device);
+			}
+		});
+
+	test("cannot stop the other's by its id", async () => {
+		const { requestId } = await ann.send({ text: "x", conversationId: newId(), ...SLOW });
+		await running(ann, requestId);
+		await assert.rejects(stops["request:stop"](mal, requestId), { code: "not_found" });
+		for (const more of [{}, { zone: "app" }]) await stops.stopRequested(mal, requestId, more).catch(() => {});
+		await stillFine(mal);
+		assert.equal(await stateOf(ann, requestId), "claimed");
+		assert.equal((await stops["request:stop"](ann, requestId)).state, "stopped");
+	});
+});
+
+test("a message that takes the reply's name gets no more than its name", async () => {
+	const conversationId = newId();
+	const { requestId } = await mal.send({ text: "x", conversationId, ...FAST });
+	const { replyId: wanted } = await mal.call("request:get", { requestId });
+	await mal.send({ text: "this is my seat", conversationId, messageId: wanted });
+	const { fields } = await mal.finished(requestId);
+	assert.deepEqual([fields.state, fields.attempts.length], ["done", 1]);
+	assert.notEqual(fields.replyId, wanted);
+	assert.equal((await mal.call("request:get", { requestId })).replyId, fields.replyId);
+	const { records } = await mal.call("record:query", {
+		recordType: "Message",
+		filter: [{ field: "conversationId", op: "eq", value: conversationId }],
+	});
+	const found = Object.fromEntries(records.map((record) => [record.name, record.fields]));
+	assert.deepEqual([found[wanted].role, found[wanted].text], ["user", "this is my seat"]);
+	assert.deepEqual([found[fields.replyId].role, found[fields.replyId].status], ["assistant", "complete"]);
+	assert.equal(await mal.kept(requestId, 1), found[fields.replyId].text);
+});
+
+test("revoking a device ends within a second whatever it has open, and nothing of its neighbour's", async () => {
+	const [lost, stays] = [await daemon.pair({ user: "ann" }), await daemon.pair({ user: "ann" })];
+	const { requestId } = await ann.send({ text: "x", conversationId: newId(), ...SLOW });
+	await running(ann, requestId);
+	const poll = async ({ token }) => {
+		let page = { more: true };
+		while (page.more) {
+			const from = page.cursor ? `&cursor=${page.cursor}` : "";
+			page = (await daemon.http("GET", `/api/v1/changes?limit=200${from}`, { token })).json;
+		}
+		return `/api/v1/changes?wait=20000&cursor=${page.cursor}`;
+	};
+	const all = async (who) => ({
+		events: open("/api/v1/events", who),
+		follower: open(`/api/v1/requests/${requestId}/stream`, who),
+		poll: open(await poll(who), who),
+	});
+	const [its, others] = [await all(lost), await all(stays)];
+	const socket = await Device.connect(daemon, lost);
+	// That device's coming is itself news: the polls of before it have ended.
+	for (const [list, who] of [[its, lost], [others, stays]]) {
+		await until(() => list.poll.over, "the poll's end");
+		list.poll = open(await poll(who), who);
+	}
+	await until(() => its.events.text && its.follower.text && others.follower.text, "what is open to show something");
+	await sleep(100); // for the polls to wait
+	await daemon.operator("POST", "devices/revoke", { user: "ann", deviceId: lost.deviceId });
+	await until(() => Object.values(its).every(({ over }) => over), "everything to end", 1000);
+	assert.equal((await socket.gone).code, 4003);
+	assert.equal(its.poll.status, 401);
+	assert.deepEqual([others.events.over, others.follower.over], [false, false]);
+	await ann.send({ text: "told when it was gone", conversationId: newId() });
+	await until(() => others.events.text.includes("told when it was gone"), "the neighbour's event");
+	assert.ok(!its.events.text.includes("told when it was gone"));
+	for (const one of Object.values(others)) one.destroy();
+	await ann.call("request:stop", { requestId });
+});
+
+test("an offset inside a character is refused, of an answer that runs and of one that is done", async () => {
+	const { ack, reply } = await mal.converse({ text: "x", conversationId: newId(), ...SLOW, params: { tokens: 400 } });
+	const runs = await mal.send({ text: "x", conversationId: newId(), ...SLOW });
+	mal.attach(runs);
+	const inside = (text) => Buffer.from(text).findIndex((byte) => byte >= 0x80 && byte < 0xc0);
+	await mal.until(() => inside(mal.stream(runs.requestId)) > 0, "a character of two bytes");
+	for (const [{ requestId }, text] of [[ack, reply.fields.text], [runs, mal.stream(runs.requestId)]]) {
+		const attach = (offset) => mal.call("message:attach", { requestId, attempt: 1, kind: "text", offset });
+		await assert.rejects(attach(inside(text)), { code: "bad_field" });
+		const from = inside(text) - 1;
+		const delta = await attach(from);
+		assert.ok(delta.text.startsWith(Buffer.from(text).subarray(from).toString()));
+		await stillFine(mal);
+	}
+	await mal.call("request:stop", { requestId: runs.requestId });
+});
+
+describe("frames sent without waiting", () => {
+	const answers = (device, type) => device.frames.filter((frame) => frame.type === type);
+
+	test("join no more than joinedSessions", async () => {
+		const device = await daemon.device({ user: "mal" });
+		const ids = Array.from({ length: 5 * JOINED }, newId);
+		const asked = ids.map((conversationId) => device.call("session:join", { conversationId }));
+		const told = await Promise.allSettled(asked);
+		const refused = told.filter(({ status }) => status === "rejected").map(({ reason }) => reason);
+		assert.equal(told.length - refused.length, JOINED);
+		for (const { code, message } of refused) {
+			assert.equal(code, "too_many");
+			assert.match(message, /joinedSessions/);
+		}
+		const joined = ids.find((_, i) => told[i].status === "fulfilled");
+		await device.call("session:join", { conversationId: joined }); // again is no more
+		await device.call("session:leave", { conversationId: joined });
+		await device.call("session:join", { conversationId: newId() });
+		await device.close();
+	});
+
+	// Asks for news twice as often at once as is allowed, waits for the refusals, makes news, and waits for the answers.
+	// `look` is shown the device between.
+	async function askTooMuch(look) {
+		const device = await daemon.device({ user: "mal" });
+		const { cursor } = await until(async () => {
+			const page = await device.call("session:sync", { cursor: device.cursor, waitMs: 100 });
+			return page.records.length === 0 && page;
+		}, "the feed to be quiet");
+		device.frames.length = 0;
+		const ids = Array.from({ length: 2 * UNANSWERED }, (_, i) => `wait-${i}`);
+		const frame = { type: "session:sync", cursor, waitMs: 60_000 };
+		for (const id of ids) device.socket.send(JSON.stringify({ ...frame, id }));
+		await device.until(() => answers(device, "error").length >= UNANSWERED, "the refusals");
+		look?.(device);
+		await mal.send({ text: "news, which ends the waiting", conversationId: newId() });
+		const ended = () => answers(device, "session:changes").filter(({ re }) => re?.startsWith?.("wait-"));
+		await device.until(() => ended().length >= UNANSWERED, "the waiting frames' answers");
+		await stillFine(device);
+		await device.close();
+		assert.deepEqual([ended().length, answers(device, "error").length], [UNANSWERED, UNANSWERED]);
+		return { ids, refused: answers(device, "error"), answered: ended() };
+	}
+
+	test("wait for their answers no more than unansweredCalls", async () => {
+		const { refused } = await askTooMuch((device) => assert.equal(answers(device, "session:changes").length, 0));
+		for (const { code, message, retryable } of refused) {
+			assert.deepEqual([code, retryable], ["too_many", true]);
+			assert.match(message, /unansweredCalls/);
+		}
+	});
+
+	test("are named in their refusal", async () => {
+		const { ids, refused, answered } = await askTooMuch();
+		assert.deepEqual([...answered, ...refused].map(({ re }) => re).sort(), ids.sort());
+	});
+});
+
+test("a body that is not finished when the daemon stops does not disturb its stopping", async () => {
+	const one = await Daemon.start({ config });
+	try {
+		const device = await one.device();
+		const socket = wire(one.port);
+		socket.write(head("GET", "/metrics", device, "Content-Length: 3") + "a");
+		await sleep(100); // for the daemon to have read it
+		one.child.kill("SIGTERM");
+		await device.gone;
+		await sleep(100); // for the store to be closed
+		socket.write("bc");
+		const [code, signal] = await Promise.race([one.exited, sleep(6000).then(() => ["still there"])]);
+		assert.deepEqual([code, signal], [0, null], one.errors);
+		socket.destroy();
+	} finally {
+		await one.remove();
+	}
+});
