@@ -340,6 +340,7 @@ static void on_head(struct http_req *r)
 	struct errinfo info;
 	enum err e = check_head(r, &info);
 	s->stats.requests++;
+	ASSERT(r->is_in_hook); /* so that only leave_hook frees it */
 	if (e != OK) {
 		http_refuse(r, e, &info);
 		return;
@@ -382,6 +383,7 @@ static size_t proto_data(struct conn *c, char *data, size_t n)
 		used += k;
 		if (event == HTTP_PARSE_HEAD) on_head(r);
 	} while (event == HTTP_PARSE_HEAD && !r->is_upgraded && !r->is_ended && !c->is_paused);
+	ASSERT(r->is_in_hook);
 	if (event == HTTP_PARSE_BAD) {
 		if (!r->is_ended) http_refuse(r, info.err, &info);
 		used = n;

@@ -300,15 +300,15 @@ static void on_message(void *ctx, struct ws *ws, struct str text)
 	c->ncalls++;
 	call->doc = doc;
 	call->in = json_root(doc);
-	if (c->server->stopping) {
+	if (!read_re(call, &info)) {
+		call_fail(call, ERR_BAD_FIELD, &info, STR_NONE);
+	} else if (c->server->stopping) {
 		call_fail(call, ERR_SHUTTING_DOWN, NULL, STR_NONE);
 	} else if (c->ncalls > c->server->config->limits.unanswered_calls) {
 		(void)err_set(&info, ERR_TOO_MANY,
 			      "unansweredCalls (%lld) frames of this connection wait for their answers",
 			      (long long)c->server->config->limits.unanswered_calls);
 		call_fail(call, ERR_TOO_MANY, &info, STR_NONE);
-	} else if (!read_re(call, &info)) {
-		call_fail(call, ERR_BAD_FIELD, &info, STR_NONE);
 	} else if (str_eq(type, STR("device:hello"))) {
 		if (c->hello) call_fail(call, ERR_BAD_STATE, NULL, STR_NONE);
 		else hello(c, call);
