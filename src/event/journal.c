@@ -30,6 +30,7 @@
 #define QUEUE_KEEP ((size_t)64 << 10) /* memory kept after a burst */
 #define TORN_MAX ((off_t)1 << 20)     /* current.jsonl.torn starts anew beyond it */
 #define RETRY_MS 1000
+#define GATHER_MS 5
 
 /* In front of each tail in the queue. */
 struct entry {
@@ -61,6 +62,7 @@ struct journal {
 	struct tail new_tail;
 	int64_t dropped; /* events that did not fit the queue */
 	bool is_idle;    /* the thread waits */
+	int hurry;       /* flushes that wait: do not gather */
 	bool closing;
 };
 
@@ -171,16 +173,35 @@ static void write_queue(struct journal *j, const struct buf *q)
 	}
 }
 
+static struct timespec in_ms(int64_t ms)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_nsec -= 1000000000;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+/* Lets the lines of one step come together: a request's come in twos and threes, and each wake-up of this thread would
+ * cost the loop more than writing the line costs here. */
+static void gather(struct journal *j)
+{
+	struct timespec until = in_ms(GATHER_MS);
+	if (!j->closing && j->hurry == 0) pthread_cond_timedwait(&j->wake, &j->lock, &until);
+}
+
 static void wait_for_work(struct journal *j)
 {
-	struct timespec until;
 	j->is_idle = true;
 	pthread_cond_broadcast(&j->drained);
 	if (j->dropped_unwritten == 0) {
 		pthread_cond_wait(&j->wake, &j->lock);
 	} else {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += RETRY_MS / 1000;
+		struct timespec until = in_ms(RETRY_MS);
 		pthread_cond_timedwait(&j->wake, &j->lock, &until);
 	}
 	j->is_idle = false;
@@ -198,6 +219,7 @@ static void *run(void *ctx)
 			retry = j->dropped_unwritten > 0;
 			continue;
 		}
+		gather(j);
 		struct buf full = j->queue;
 		j->queue = q;
 		q = full;
@@ -236,8 +258,9 @@ void journal_event_(struct journal *j, const char *type, const struct ev_field *
 	pthread_mutex_lock(&j->lock);
 	if (b.failed || b.n > j->queue.max - j->queue.n) j->dropped++;
 	else buf_add(&j->queue, b.p, b.n);
-	if (j->is_idle) pthread_cond_signal(&j->wake);
+	bool wake = j->is_idle;
 	pthread_mutex_unlock(&j->lock);
+	if (wake) pthread_cond_signal(&j->wake); /* after the lock, or the thread would wake only to wait for it */
 	buf_release(&b);
 }
 
@@ -245,10 +268,12 @@ void journal_flush(struct journal *j)
 {
 	if (j == NULL) return;
 	pthread_mutex_lock(&j->lock);
+	j->hurry++;
 	while (j->queue.n > 0 || j->dropped > 0 || !j->is_idle) {
 		pthread_cond_signal(&j->wake);
 		pthread_cond_wait(&j->drained, &j->lock);
 	}
+	j->hurry--;
 	pthread_mutex_unlock(&j->lock);
 }
 

@@ -123,16 +123,17 @@ void store_submit(struct store *s, struct store_op *op)
 	(void)pthread_mutex_lock(&s->in_lock);
 	bool was_empty = STAILQ_EMPTY(&s->in);
 	STAILQ_INSERT_TAIL(&s->in, op, link);
-	if (was_empty) (void)pthread_cond_signal(&s->in_work);
 	(void)pthread_mutex_unlock(&s->in_lock);
+	/* After the lock, or the writer would wake only to wait for it. */
+	if (was_empty) (void)pthread_cond_signal(&s->in_work);
 }
 
 void store_read(struct store *s, struct store_op *op)
 {
 	(void)pthread_mutex_lock(&s->read_lock);
 	STAILQ_INSERT_TAIL(&s->read_in, op, link);
-	(void)pthread_cond_signal(&s->read_work);
 	(void)pthread_mutex_unlock(&s->read_lock);
+	(void)pthread_cond_signal(&s->read_work);
 }
 
 size_t store_queue_bytes(const struct store *s)
