@@ -300,7 +300,7 @@ describe("a person in a terminal", () => {
 		const t = new Terminal(["-c", "new", ...slow(5, 0)], { term: "dumb" });
 		await sleep(300);
 		t.line("plain");
-		await t.sees(/plain\n\w+( \w+)*/);
+		await t.sees(/plain\n\S+( \S+)*/);
 		t.keys("C-d");
 		await t.left(0);
 	});
