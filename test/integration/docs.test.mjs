@@ -431,7 +431,7 @@ class Session {
 
 	async events(path, answer) {
 		const text = await new Promise((done, failed) => {
-			const options = { port: this.daemon.port, path, agent: false, headers: { authorization: `Bearer ${this.credential.token}` } };
+			const options = { host: "127.0.0.1", port: this.daemon.port, path, agent: false, headers: { authorization: `Bearer ${this.credential.token}` } };
 			const request = http.get(options, (stream) => {
 				let got = "";
 				stream.on("data", (piece) => {

@@ -40,7 +40,7 @@ function open(path, { token }) {
 	const answer = { text: "", over: false };
 	const end = () => (answer.over = true);
 	const request = http.get(
-		{ port: daemon.port, path, headers: { authorization: `Bearer ${token}` }, agent: false },
+		{ host: "127.0.0.1", port: daemon.port, path, headers: { authorization: `Bearer ${token}` }, agent: false },
 		(from) => {
 			answer.status = from.statusCode;
 			from.on("data", (part) => (answer.text += part));

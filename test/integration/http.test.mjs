@@ -107,7 +107,7 @@ describe("the event stream", () => {
 	function events(lastId, enough) {
 		return new Promise((done, failed) => {
 			const headers = { authorization: `Bearer ${token}`, ...(lastId ? { "last-event-id": lastId } : {}) };
-			const request = http.get({ port: daemon.port, path: "/api/v1/events", headers, agent: false }, (answer) => {
+			const request = http.get({ host: "127.0.0.1", port: daemon.port, path: "/api/v1/events", headers, agent: false }, (answer) => {
 				let text = "";
 				const list = [];
 				assert.match(answer.headers["content-type"], /^text\/event-stream/);
