@@ -44,6 +44,13 @@
 	X(answer_ms,                "answerMs",                1800000,      100,         86400000,     "ms",   "one attempt as a whole")      \
 	X(backoff_ms,               "backoffMs",               500,          1,           600000,       "ms",   "the first wait after a failed attempt; doubles, with jitter") \
 	X(backoff_max_ms,           "backoffMaxMs",            30000,        1,           3600000,      "ms",   "the longest wait between attempts") \
+	X(duplicate_ms,             "duplicateMs",             5000,        0,           600000,       "ms",   "in which the same text from another device is taken for a duplicate; 0 is off") \
+	X(duplicate_entries,        "duplicateEntries",        1 << 20,     16,          1 << 24,      "messages", "recent messages that another device's text is compared with") \
+	X(heartbeat_ms,             "heartbeatMs",             4000,        100,         600000,       "ms",   "silence after which a primary device gives way to the next one") \
+	X(primary_grace_ms,         "primaryGraceMs",          5000,        0,           600000,       "ms",   "time the primary of before a restart has to come back") \
+	X(lock_ms,                  "lockMs",                  60000,       100,         3600000,      "ms",   "longest lease of a session's lock before it must be renewed") \
+	X(lock_waiters,             "lockWaiters",             64,          1,           1000,         "devices", "devices that wait for one session's lock") \
+	X(stamp_ahead_ms,           "stampAheadMs",            60000,       0,           86400000,     "ms",   "how far a device's clock may be ahead of ours when two edits are compared") \
 	X(pairing_ms,               "pairingMs",               600000,       1000,        86400000,     "ms",   "life of a pairing code")        \
 	X(pairing_tries,            "pairingTries",            10,           1,           1000,         "tries", "wrong pairing codes from one address in ten minutes") \
 	X(stream_keep_ms,           "streamKeepMs",            604800000,    0,           31536000000,  "ms",   "how long a finished attempt's own stream stays readable") \

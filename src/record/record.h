@@ -26,7 +26,9 @@ enum { RIGHT_CREATE = 1, RIGHT_DELETE = 2, RIGHT_REVIVE = 4 /* save over a tombs
 	X(RT_DEVICE,       6, "Device",       "name,settings",                                           0)              \
 	X(RT_SYNC_STATE,   7, "SyncState",    "status,pending,lastError",                                0)              \
 	X(RT_PRESET,       8, "Preset",       "*",                                                       RIGHT_ALL)      \
-	X(RT_EXPERIMENT,   9, "Experiment",   "",                                                        0)
+	X(RT_EXPERIMENT,   9, "Experiment",   "",                                                        0)              \
+	X(RT_REVISION,    10, "Revision",     "",                                                        0)              \
+	X(RT_AUTO_STEP,   11, "AutoStep",     "",                                                        0)
 /* clang-format on */
 enum record_type {
 #define X(sym, n, name, writable, rights) sym = n,

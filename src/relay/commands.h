@@ -25,6 +25,15 @@ struct job_info {
 	size_t nmessages;
 };
 
+/* What a refused sender is told besides the code. */
+struct refusal {
+	struct str device_id;  /* who is primary, holds the lock, or sent the same text; "" nobody */
+	struct str message_id; /* ERR_DUPLICATE: the message that has the text */
+	int64_t term;          /* ERR_NOT_PRIMARY: the current one */
+	int64_t age_ms;        /* ERR_DUPLICATE: how long ago that was sent */
+	int64_t expires_ms;    /* ERR_SESSION_LOCKED: wall time */
+};
+
 /* message:send. */
 struct cmd_send {
 	struct store_op op;
@@ -34,6 +43,9 @@ struct cmd_send {
 	struct str message_id, conversation_id, session_id; /* one of the last two may be STR_NONE */
 	struct str text, parts, parent;                     /* parts: a JSON array or STR_NONE */
 	bool automatic, wants_answer;
+	bool force;               /* send although another device just sent the same */
+	int64_t term;             /* with automatic: the sender's */
+	int64_t boot_ms;          /* when the command was made */
 	struct str model, params; /* of the request */
 	bool claim;               /* a slot is held: claim at once when nothing of this session is open */
 	int64_t incarnation, context_bytes, open_max; /* open_max: limits.open_requests */
@@ -42,6 +54,7 @@ struct cmd_send {
 	int64_t ord, at_ms;        /* place and time of the message as it is stored */
 	struct str out_session_id; /* the session the message is in; with ERR_SESSION_KILLED the current one */
 	int64_t tag_seq;           /* for the ack: the tag the message had when it was first stored */
+	struct refusal refusal;    /* with an error that has one */
 	bool has_request;
 	struct job_info job;
 };

@@ -5,7 +5,9 @@
  *     (duplicate = true), other content is ERR_ID_REUSED. A tombstone remembers both for ever.
  *  2. The conversation exists, or is made now together with its first session.
  *  3. The session, if one was named, is the conversation's current one; else ERR_SESSION_KILLED names that.
- *  4. Attachments that `parts` refer to are this user's.
+ *  4. Nobody else holds the session's lock; else ERR_SESSION_LOCKED.
+ *  5. An automatic message comes from the primary and names the current term; else ERR_NOT_PRIMARY says who and which.
+ *  6. Attachments that `parts` refer to are this user's.
  * Then, in one command and so in one commit: conversation and session if new, the message with the next ord, and the
  * request, claimed already when the caller holds a slot and nothing else of the session is open.
  *
@@ -14,6 +16,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/utf8.h"
+#include "device/session.h"
 #include "relay/commands.h"
 #include "relay/view_load.h"
 
@@ -100,21 +103,11 @@ static enum err put_as_daemon(struct txn *t, struct cmd_send *c, struct record *
 	return e;
 }
 
-static enum err make_session(struct txn *t, struct cmd_send *c, uint32_t zone, const struct record *conv,
-			     struct str session_id)
+static enum err make_session(struct txn *t, struct cmd_send *c, const struct record *conv, struct str session_id)
 {
-	struct record s = {.zone = zone, .type = RT_SESSION, .name = session_id, .conv = conv->row};
-	struct buf b = BUF_INIT(BUF_NO_LIMIT);
-	struct jw w = JW(&b);
-	jw_obj(&w);
-	jw_kstr(&w, "conversationId", conv->name);
-	jw_kstr(&w, "state", STR("active"));
-	jw_key(&w, "primaryDeviceId");
-	jw_null(&w);
-	jw_kint(&w, "term", 0);
-	jw_obj_end(&w);
-	set_fields(&s, txn_arena(t), &b);
-	return put_as_daemon(t, c, &s);
+	struct record r = {.zone = conv->zone, .type = RT_SESSION, .name = session_id, .conv = conv->row};
+	session_write(&(struct session){.conversation_id = conv->name, .automatic = STR_NONE}, &r, txn_arena(t));
+	return put_as_daemon(t, c, &r);
 }
 
 static enum err make_conversation(struct txn *t, struct cmd_send *c, struct record *conv)
@@ -130,7 +123,7 @@ static enum err make_conversation(struct txn *t, struct cmd_send *c, struct reco
 	jw_obj_end(&w);
 	set_fields(conv, arena, &b);
 	enum err e = put_as_daemon(t, c, conv);
-	if (e == OK) e = make_session(t, c, conv->zone, conv, id_str(&sid));
+	if (e == OK) e = make_session(t, c, conv, id_str(&sid));
 	c->out_session_id = arena_str(arena, id_str(&sid));
 	return e;
 }
@@ -152,7 +145,7 @@ static enum err open_first_session(struct txn *t, struct cmd_send *c, struct rec
 		conv->fields = arena_str(arena, buf_str(&merged));
 		e = put_as_daemon(t, c, conv);
 	}
-	if (e == OK) e = make_session(t, c, conv->zone, conv, id_str(&sid));
+	if (e == OK) e = make_session(t, c, conv, id_str(&sid));
 	c->out_session_id = arena_str(arena, id_str(&sid));
 	json_free(doc);
 	buf_release(&patch);
@@ -201,7 +194,28 @@ static enum err find_conversation(struct txn *t, struct cmd_send *c, uint32_t zo
 	return OK;
 }
 
-/* Condition 4, and the references that keep the attachments from being collected. */
+/* Conditions 4 and 5. */
+static enum err judge_session(struct txn *t, struct cmd_send *c)
+{
+	struct record r;
+	struct session s;
+	const struct principal *who = NULL;
+	enum err e = session_find(t, c->user, c->out_session_id, &r, &s, &c->op.info);
+	if (e == ERR_NOT_FOUND) return ERR_CORRUPT; /* a conversation's current session is there */
+	if (e == OK) e = txn_actor(t, &who);
+	if (e != OK) return e;
+	if (session_is_locked(&s, c->incarnation, c->boot_ms) && !str_eq(s.lock.device_id, who->device_id)) {
+		c->refusal = (struct refusal){.device_id = s.lock.device_id, .expires_ms = s.lock.expires_wall_ms};
+		return ERR_SESSION_LOCKED;
+	}
+	if (c->automatic && (!str_eq(s.primary, who->device_id) || s.term != c->term)) {
+		c->refusal = (struct refusal){.device_id = s.primary, .term = s.term};
+		return ERR_NOT_PRIMARY;
+	}
+	return OK;
+}
+
+/* Condition 6, and the references that keep the attachments from being collected. */
 static enum err refer_assets(struct txn *t, struct cmd_send *c)
 {
 	if (c->parts.p == NULL) return OK;
@@ -324,6 +338,7 @@ enum err cmd_send_run(struct txn *t, struct store_op *op)
 	c->duplicate = c->claimed = c->has_request = false;
 	c->ord = c->at_ms = c->tag_seq = 0;
 	c->out_session_id = STR_NONE;
+	c->refusal = (struct refusal){0};
 	enum err e = txn_zone(t, c->user, ZONE_HOME, true, &zone);
 	if (e == OK && conversation_id.p == NULL) e = session_conversation(t, c, zone, &conversation_id);
 	if (e != OK) return e;
@@ -331,6 +346,7 @@ enum err cmd_send_run(struct txn *t, struct store_op *op)
 	e = check_id(t, c, zone, digest, &is_new);
 	if (e != OK || !is_new) return e;
 	e = find_conversation(t, c, zone, conversation_id, &conv);
+	if (e == OK) e = judge_session(t, c);
 	if (e == OK) e = refer_assets(t, c);
 	if (e == OK) e = put_message(t, c, &conv, digest, &msg);
 	if (e == OK && c->wants_answer) e = put_request(t, c, &conv);

@@ -50,13 +50,36 @@ static void early_ack(struct sending *m)
 	ack(m);
 }
 
+/* What goes with a refusal besides its code, as members of the error. */
+static void write_refusal(struct jw *w, const struct cmd_send *m)
+{
+	const struct refusal *r = &m->refusal;
+	switch (m->op.err) {
+	case ERR_SESSION_KILLED:
+		if (m->out_session_id.p != NULL) jw_kstr(w, "sessionId", m->out_session_id);
+		break;
+	case ERR_SESSION_LOCKED:
+		jw_kstr(w, "holder", r->device_id);
+		jw_ktime(w, "expiresAt", r->expires_ms);
+		break;
+	case ERR_NOT_PRIMARY:
+		jw_kstr(w, "deviceId", r->device_id);
+		jw_kint(w, "term", r->term);
+		break;
+	case ERR_DUPLICATE:
+		jw_kstr(w, "messageId", r->message_id);
+		jw_kstr(w, "deviceId", r->device_id);
+		jw_kint(w, "ageMs", r->age_ms);
+		break;
+	default: break;
+	}
+}
+
 static void send_failed(struct sending *m)
 {
-	struct buf extra = BUF_INIT(400);
-	if (m->cmd.op.err == ERR_SESSION_KILLED && m->cmd.out_session_id.p != NULL) {
-		struct jw w = JW(&extra);
-		jw_kstr(&w, "sessionId", m->cmd.out_session_id);
-	}
+	struct buf extra = BUF_INIT(1000);
+	struct jw w = JW(&extra);
+	write_refusal(&w, &m->cmd);
 	call_fail(m->call, m->cmd.op.err, &m->cmd.op.info, buf_str(&extra));
 	buf_release(&extra);
 }
@@ -128,7 +151,9 @@ static enum err read_send(struct sending *m, const struct json *in, struct errin
 	    !json_want_str(in, "sessionId", JSON_OPTIONAL, &c->session_id, info) ||
 	    !json_want_str(in, "text", 0, &c->text, info) ||
 	    !json_want_str(in, "parent", JSON_OPTIONAL, &c->parent, info) ||
-	    !json_want_bool(in, "auto", JSON_OPTIONAL, &c->automatic, info))
+	    !json_want_bool(in, "auto", JSON_OPTIONAL, &c->automatic, info) ||
+	    !json_want_int(in, "term", JSON_OPTIONAL, 0, INT64_MAX, &c->term, info) ||
+	    !json_want_bool(in, "force", JSON_OPTIONAL, &c->force, info))
 		return info->err;
 	if (c->conversation_id.p == NULL && c->session_id.p == NULL)
 		return err_set(info, ERR_BAD_FIELD, "name a \"conversationId\" or a \"sessionId\"");
@@ -172,6 +197,7 @@ void verb_message_send(struct call *c)
 		return;
 	}
 	m->cmd.incarnation = store_incarnation(s->store);
+	m->cmd.boot_ms = clock_boot_ms();
 	m->cmd.context_bytes = s->config->limits.context_bytes;
 	m->cmd.open_max = s->config->limits.open_requests;
 	m->cmd.op.bytes = sizeof *m + m->cmd.text.n + m->parts.n + m->params.n;

@@ -1,0 +1,49 @@
+/* The Session record: what the daemon keeps about the live context of a conversation.
+ *
+ * A session has at most one primary device, under a term that only grows; at most one lock, a lease with a fence that
+ * only grows; perhaps an automatic run; and it is active until it is cleared, which kills it for good. All of it is
+ * judged from the record inside the write transaction, so two devices that race meet one judge. Fields this daemon does
+ * not know stay as they are.
+ *
+ * As fields: conversationId, state ("active", "killed"), term, fence (the greatest given out); while there is one:
+ * primaryDeviceId, lock {deviceId, fence, expiresAt, owner, untilMs}, queuePaused, auto (an object, see device/auto.h);
+ * once killed: killedAt, killedBy, nextSessionId.
+ *
+ * Lock: a lease runs on this machine's boot clock (`untilMs`), `owner` is the daemon's incarnation; another incarnation's
+ * lease is void. `expiresAt` is for people. */
+#ifndef ROOST_DEVICE_SESSION_H
+#define ROOST_DEVICE_SESSION_H
+
+#include "store/store.h"
+
+struct session_lock {
+	struct str device_id; /* "": nobody holds it */
+	int64_t fence, owner, until_boot_ms, expires_wall_ms;
+};
+
+struct session {
+	struct str conversation_id;
+	bool is_killed;
+	struct str primary; /* device id, "" none */
+	int64_t term;
+	struct session_lock lock;
+	int64_t fence;
+	bool queue_paused;
+	struct str automatic; /* the JSON object of `auto`, or STR_NONE */
+	int64_t killed_ms;    /* wall; 0 active */
+	struct str killed_by; /* device id, "" the daemon */
+	struct str next_id;   /* the session after this one, "" none */
+};
+
+/* Strings are copies in `arena`. ERR_CORRUPT when the fields are not a session's. */
+MUST_USE enum err session_read(struct session *s, const struct record *r, struct arena *arena);
+/* Sets r->fields (in the arena): the fields of `s` over what is there. A new record has none yet. */
+void session_write(const struct session *s, struct record *r, struct arena *arena);
+/* By name, in a user's home zone. ERR_NOT_FOUND, with a sentence in `info`, also when it is another user's. */
+MUST_USE enum err session_find(struct txn *t, int64_t user, struct str id, struct record *r, struct session *s,
+			       struct errinfo *info);
+
+/* What a holder's clock says: does anybody hold the lock now? Then `s->lock` says who. */
+bool session_is_locked(const struct session *s, int64_t incarnation, int64_t boot_ms);
+
+#endif
