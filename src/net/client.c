@@ -278,6 +278,9 @@ static enum err result_to_err(const struct http_call *call, struct errinfo *info
 		if (call->nsent > 0)
 			return err_set(info, ERR_PROVIDER_CUT, "the provider answered with something that is not HTTP");
 		return err_set(info, ERR_PROVIDER_REFUSED, "the provider's address cannot be used: %s", why);
+#if LIBCURL_VERSION_NUM >= 0x080600
+	case CURLE_TOO_LARGE: /* libcurl's own limit on a head's lines */
+#endif
 	case CURLE_WRITE_ERROR:
 		return err_set(info, ERR_PROVIDER_LIMIT, "the head of the provider's answer is larger than %zu bytes",
 			       HEAD_MAX);
