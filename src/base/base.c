@@ -1,7 +1,12 @@
 #include "base/base.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
+
+#include "base/reserve.h"
+
+#undef free /* xfree is for everybody else */
 
 bool str_eq_nocase(struct str a, struct str b)
 {
@@ -59,22 +64,47 @@ bool str_copy(struct str s, char *dst, size_t cap)
 void *xmalloc(size_t n)
 {
 	void *p = malloc(n ? n : 1);
+	if (p == NULL) p = reserve_alloc(n ? n : 1);
 	if (p == NULL) die(71, "out of memory: %zu bytes", n);
 	return p;
 }
 
 void *xcalloc(size_t n, size_t size)
 {
-	void *p = calloc(n ? n : 1, size ? size : 1);
+	size_t bytes = xmul(n ? n : 1, size ? size : 1);
+	void *p = calloc(1, bytes);
+	if (p == NULL && (p = reserve_alloc(bytes)) != NULL) memset(p, 0, bytes);
 	if (p == NULL) die(71, "out of memory: %zu times %zu bytes", n, size);
 	return p;
 }
 
+/* A block leaves the reserve when it grows and malloc has memory again. */
+static void *move_block(void *p, size_t old, size_t n)
+{
+	void *to = xmalloc(n);
+	memcpy(to, p, MIN(old, n));
+	xfree(p);
+	return to;
+}
+
 void *xrealloc(void *p, size_t n)
 {
-	p = realloc(p, n ? n : 1);
-	if (p == NULL) die(71, "out of memory: %zu bytes", n);
-	return p;
+	size_t old = reserve_size(p);
+	if (n == 0) n = 1;
+	if (old > 0) return n <= old ? p : move_block(p, old, n);
+	void *to = realloc(p, n);
+	if (to == NULL && (to = reserve_alloc(n)) != NULL && p != NULL) {
+		memcpy(to, p, MIN(malloc_usable_size(p), n));
+		free(p);
+	}
+	if (to == NULL) die(71, "out of memory: %zu bytes", n);
+	return to;
+}
+
+void xfree(void *p)
+{
+	if (reserve_size(p) > 0) reserve_free(p);
+	else free(p);
 }
 
 char *xstrdup(const char *s) { return str_dup(str_c(s)); }

@@ -1,7 +1,8 @@
 /* The ground floor: strings, memory, assertions, and the functions that must not be used.
  *
  * Inside Roost a string is a pointer and a length; NUL ends one only at libc's border. The daemon and the command line
- * end the process when memory runs out (x*alloc). Any thread may call anything here. */
+ * end the process when memory runs out (x*alloc); the client library has a reserve then (reserve.h), whose blocks
+ * free() gives back like any other. Any thread may call anything here. */
 #ifndef ROOST_BASE_BASE_H
 #define ROOST_BASE_BASE_H
 
@@ -48,6 +49,13 @@ __attribute__((returns_nonnull)) void *xmalloc(size_t n);
 __attribute__((returns_nonnull)) void *xcalloc(size_t n, size_t size);
 __attribute__((returns_nonnull)) void *xrealloc(void *p, size_t n);
 __attribute__((returns_nonnull)) char *xstrdup(const char *s);
+/* Frees what malloc or x*alloc gave; NULL is nothing. Everything below base/ says free(). */
+void xfree(void *p);
+#define free xfree
+#undef uthash_malloc /* uthash.h's own way out is exit(-1) */
+#undef uthash_free
+#define uthash_malloc(n) xmalloc(n)
+#define uthash_free(p, n) xfree(p)
 /* n * size, ending the process when that does not fit a size_t. */
 size_t xmul(size_t n, size_t size);
 

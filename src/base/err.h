@@ -48,6 +48,7 @@
 	X(ERR_NOT_JOINED,       "not_joined",            409, 65, false, "this device has not joined the session")          \
 	X(ERR_OFFLINE,          "device_offline",        409, 65, false, "that device is not connected")                    \
 	X(ERR_AUTO_STOPPED,     "auto_stopped",          409, 65, false, "no automatic run is going on in this session")    \
+	X(ERR_ANSWERED,         "already_answered",      409, 65, false, "that answer was followed already")                \
 	X(ERR_SUPERSEDED,       "attempt_superseded",    410, 65, false, "a newer attempt replaced this one")              \
 	X(ERR_BAD_STATE,        "bad_state",             409, 65, false, "the request is not in a state that allows this") \
 	X(ERR_CURSOR_EXPIRED,   "cursor_expired",        410, 65, false, "this cursor is too old or from another store; sync again from none") \

@@ -39,14 +39,28 @@ static struct id format_uuid(const unsigned char b[16])
 	return id;
 }
 
-struct id id_new(int64_t wall_ms)
+/* `b` holds ten random bytes from its seventh on. */
+static struct id uuid7(int64_t wall_ms, unsigned char b[16])
 {
-	unsigned char b[16];
-	random_bytes(b + 6, 10);
 	for (int i = 0; i < 6; i++) b[i] = (unsigned char)((uint64_t)wall_ms >> (40 - 8 * i));
 	b[6] = (unsigned char)(0x70 | (b[6] & 0x0f));
 	b[8] = (unsigned char)(0x80 | (b[8] & 0x3f));
 	return format_uuid(b);
+}
+
+struct id id_new(int64_t wall_ms)
+{
+	unsigned char b[16];
+	random_bytes(b + 6, 10);
+	return uuid7(wall_ms, b);
+}
+
+struct id id_seeded(int64_t wall_ms, struct rng *r)
+{
+	unsigned char b[16];
+	uint64_t bits[2] = {rng_next(r), rng_next(r)};
+	for (int i = 0; i < 10; i++) b[6 + i] = (unsigned char)(bits[i / 8] >> (8 * (i % 8)));
+	return uuid7(wall_ms, b);
 }
 
 /* The 16 bytes of a canonical lower-case UUID. */

@@ -101,6 +101,27 @@ static enum err check_tree(yyjson_val *v, struct errinfo *info)
 	return e;
 }
 
+/* A document is made of the same memory as everything else. */
+static void *take(void *ctx, size_t n)
+{
+	(void)ctx;
+	return xmalloc(n);
+}
+
+static void *grow(void *ctx, void *p, size_t old, size_t n)
+{
+	(void)ctx, (void)old;
+	return xrealloc(p, n);
+}
+
+static void give(void *ctx, void *p)
+{
+	(void)ctx;
+	free(p);
+}
+
+static const struct yyjson_alc memory = {take, grow, give, NULL};
+
 enum err json_parse(struct str text, struct json_doc **out, struct errinfo *info)
 {
 	size_t where;
@@ -109,7 +130,7 @@ enum err json_parse(struct str text, struct json_doc **out, struct errinfo *info
 		return err_set(info, ERR_BAD_JSON, "nested deeper than %d at byte %zu", JSON_DEPTH_MAX, where);
 	yyjson_read_err e;
 	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(text.p ? text.p : ""), text.n, YYJSON_READ_NUMBER_AS_RAW,
-					   NULL, &e);
+					   &memory, &e);
 	if (doc == NULL) return err_set(info, ERR_BAD_JSON, "not valid JSON at byte %zu: %s", e.pos, e.msg);
 	enum err bad = check_tree(yyjson_doc_get_root(doc), info);
 	if (bad != OK) {

@@ -51,6 +51,9 @@
 	X(lock_ms,                  "lockMs",                  60000,       100,         3600000,      "ms",   "longest lease of a session's lock before it must be renewed") \
 	X(lock_waiters,             "lockWaiters",             64,          1,           1000,         "devices", "devices that wait for one session's lock") \
 	X(stamp_ahead_ms,           "stampAheadMs",            60000,       0,           86400000,     "ms",   "how far a device's clock may be ahead of ours when two edits are compared") \
+	X(auto_messages,            "autoMessages",            1000,         1,           100000,       "messages", "automatic messages of one run, whatever its own limit says") \
+	X(auto_ms,                  "autoMs",                  86400000,     1000,        31536000000,  "ms",   "running time of one automatic run, whatever its own limit says") \
+	X(auto_params_bytes,        "autoParamsBytes",         16384,        256,         262144,       "bytes", "params of an automatic run") \
 	X(pairing_ms,               "pairingMs",               600000,       1000,        86400000,     "ms",   "life of a pairing code")        \
 	X(pairing_tries,            "pairingTries",            10,           1,           1000,         "tries", "wrong pairing codes from one address in ten minutes") \
 	X(stream_keep_ms,           "streamKeepMs",            604800000,    0,           31536000000,  "ms",   "how long a finished attempt's own stream stays readable") \

@@ -21,7 +21,11 @@
 	X("device.paired",         "userId deviceId platform",        "a pairing code was used")                                       \
 	X("device.connected",      "userId deviceId",                 "a device said hello")                                           \
 	X("device.disconnected",   "userId deviceId closeCode",       "its socket closed, with this WebSocket code")                   \
+	X("session.primary",       "userId sessionId deviceId term",  "another device is primary of a session, or none")               \
+	X("session.cleared",       "userId conversationId killedSessionId sessionId deviceId", "a session was killed and the next one opened") \
 	X("device.revoked",        "userId deviceId",                 "its credential was withdrawn")                                  \
+	X("mdns.published",        "name port",                       "the local network can find the daemon under this name")         \
+	X("mdns.unavailable",      "error",                           "Avahi does not answer; it is tried again, and told once")        \
 	X("request.queued",        EVENT_OF_REQUEST,                  "a request is on disk")                                          \
 	X("request.claimed",       EVENT_OF_REQUEST,                  "an attempt begins")                                             \
 	X("request.connected",     EVENT_OF_REQUEST,                  "the provider's connection stands")                              \

@@ -93,7 +93,7 @@ bool record_may(uint32_t type, int right); /* RIGHT_…: may record:save do that
  *
  * fields_merge_for is the same on a device's behalf: replacing touches only what record:save may write on this type, so
  * that what the daemon keeps in the record stays. */
-enum save_policy { POLICY_IF_UNCHANGED, POLICY_CHANGED_KEYS, POLICY_ALL_KEYS };
+enum save_policy { POLICY_IF_UNCHANGED, POLICY_CHANGED_KEYS, POLICY_ALL_KEYS, POLICY_MERGE /* not here: merge.h */ };
 MUST_USE enum err fields_merge(struct str stored, const struct json *given, enum save_policy policy, struct buf *out,
 			       struct errinfo *info);
 MUST_USE enum err fields_merge_for(uint32_t type, struct str stored, const struct json *given, enum save_policy policy,
