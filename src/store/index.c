@@ -19,6 +19,8 @@ static const struct {
 	{RT_SYNC_STATE, "deviceId,createdAt,modifiedAt"},
 	{RT_PRESET, "title,createdAt,modifiedAt"},
 	{RT_EXPERIMENT, "title,state,createdAt,modifiedAt"},
+	{RT_REVISION, "recordName,recordType,conversationId,conflict,createdAt,modifiedAt"},
+	{RT_AUTO_STEP, "sessionId,run,n,createdAt,modifiedAt"},
 };
 
 struct str index_list(uint32_t type)

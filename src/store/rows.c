@@ -269,26 +269,35 @@ static enum err update(struct txn *t, struct zone *z, struct record *r, const st
 	return index_update(t, was, r);
 }
 
+/* What was stored before is read into memory of its own: a command may change a thousand long records. */
+static enum err put_over(struct txn *t, struct zone *z, struct record *r)
+{
+	struct record was;
+	uint64_t was_sum;
+	struct arena old = {0}, kept = t->op->arena;
+	t->op->arena = old;
+	enum err e = get_row(t, r->row, &was, &was_sum);
+	old = t->op->arena;
+	t->op->arena = kept;
+	if (e != OK) goto out;
+	ASSERT_CMP(was.zone, ==, r->zone);
+	ASSERT_CMP(was.type, ==, r->type);
+	ASSERT(str_eq(was.name, r->name));
+	/* A copy from before the last change would silently undo that. */
+	if (was.seq == r->seq) e = update(t, z, r, &was, was_sum);
+	else e = err_set(&t->op->info, ERR_CONFLICT, "the record was changed meanwhile");
+out:
+	arena_clear(&old);
+	return e;
+}
+
 enum err txn_put(struct txn *t, struct record *r)
 {
 	struct zone *z;
-	struct record was;
-	uint64_t was_sum;
 	enum err e = zone_get(t, r->zone, &z);
 	if (e == OK) e = txn_touch(t);
 	if (e != OK) return e;
-	if (r->row == 0) {
-		e = insert(t, z, r);
-	} else {
-		e = get_row(t, r->row, &was, &was_sum);
-		if (e != OK) return e;
-		ASSERT_CMP(was.zone, ==, r->zone);
-		ASSERT_CMP(was.type, ==, r->type);
-		ASSERT(str_eq(was.name, r->name));
-		/* A copy from before the last change would silently undo that. */
-		if (was.seq != r->seq) return err_set(&t->op->info, ERR_CONFLICT, "the record was changed meanwhile");
-		e = update(t, z, r, &was, was_sum);
-	}
+	e = r->row == 0 ? insert(t, z, r) : put_over(t, z, r);
 	if (e == OK) note_change(t, r);
 	return e;
 }

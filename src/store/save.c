@@ -6,11 +6,17 @@
  *   changedKeys   no tag is looked at; sets the given keys   creates
  *   allKeys       no tag is looked at; replaces the fields   creates
  *
+ *   merge         no tag is looked at; an edit with a        creates; over a tombstone what the edit says is kept as
+ *                 stamp, see revise.c                        revisions, and nothing is changed
+ *
  * A deletion under ifUnchanged checks a tag if one was sent. Deleting what is deleted already is no error and no change;
  * deleting what never was is ERR_NOT_FOUND. ERR_CONFLICT hands out the server's record.
  *
  * Without `trusted` a device is saving: what it may do to the daemon's own types is the table in record.h, and a save
  * that replaces leaves the fields alone that the daemon keeps.
+ *
+ * Types that take stamps keep them true under every policy: what a save changes is stamped here, as an edit of now by
+ * this device that had seen all. On other types merge is changedKeys.
  *
  * Each item stands for itself unless the batch is atomic: then the first failure takes back the ones before it, and
  * they and the ones behind it are ERR_ATOMIC. */
@@ -35,8 +41,7 @@ static enum err check_shape(struct txn *t, struct save_item *it)
 	return OK;
 }
 
-/* What idx can hold of an application's record is bounded. */
-static enum err check_fields(uint32_t type, struct str merged, int64_t most, struct errinfo *info)
+enum err check_fields(uint32_t type, struct str merged, int64_t most, struct errinfo *info)
 {
 	struct json_doc *doc = NULL;
 	int64_t scalars = 0;
@@ -80,9 +85,9 @@ static enum err forbidden(struct save_item *it, const char *verb)
 		       STR_ARG(it->type), verb);
 }
 
-static enum err check_rights(struct save_item *it, uint32_t type, bool exists)
+static enum err check_rights(struct save_item *it, uint32_t type, bool exists, enum save_policy policy)
 {
-	bool live = exists && !it->rec.deleted;
+	bool live = exists && (!it->rec.deleted || policy == POLICY_MERGE); /* a merge revives nothing */
 	if (it->trusted) return OK;
 	if (it->deleted) return record_may(type, RIGHT_DELETE) ? OK : forbidden(it, "deleted");
 	if (!exists && !record_may(type, RIGHT_CREATE)) return forbidden(it, "made");
@@ -91,9 +96,35 @@ static enum err check_rights(struct save_item *it, uint32_t type, bool exists)
 	return record_check_writable(type, it->fields, &it->info);
 }
 
-static enum err remove_one(struct txn *t, struct save_item *it)
+static enum err remove_one(struct txn *t, struct save_item *it, enum save_policy policy)
 {
-	return it->rec.deleted ? OK : txn_delete(t, &it->rec);
+	struct edit edit = {.stamp = STR_NONE};
+	struct edit_result result;
+	if (policy == POLICY_MERGE) {
+		edit.stamp = it->stamp;
+		edit.base = it->base;
+	}
+	if (!merge_is_known(it->rec.type)) return it->rec.deleted ? OK : txn_delete(t, &it->rec);
+	enum err e = txn_edit_delete(t, &it->rec, &edit, &result, &it->info);
+	it->conflicts = result.conflicts;
+	return e;
+}
+
+static enum err merge_one(struct txn *t, struct save_item *it)
+{
+	struct edit edit = {.fields = it->fields, .stamp = it->stamp, .base = it->base};
+	struct edit_result result;
+	enum err e = txn_edit(t, &it->rec, &edit, &result, &it->info);
+	it->conflicts = result.conflicts;
+	return e;
+}
+
+/* Does this save concern stamps? An application's record has none until it is merged for the first time. */
+static bool is_stamped(uint32_t type, struct str stored, const struct json *given)
+{
+	struct str key = STR("\"" MERGE_STAMPS "\"");
+	if (type < RT_FIRST_OWN) return merge_is_known(type);
+	return json_get(given, MERGE_STAMPS) != NULL || memmem(stored.p, stored.n, key.p, key.n) != NULL;
 }
 
 static enum err store_one(struct txn *t, struct save_item *it, bool exists, enum save_policy policy)
@@ -106,10 +137,11 @@ static enum err store_one(struct txn *t, struct save_item *it, bool exists, enum
 				 : fields_merge_for(r->type, stored, it->fields, policy, &b, &it->info);
 	if (e == OK) e = check_fields(r->type, buf_str(&b), t->limits->indexed_fields, &it->info);
 	if (e == OK && exists && r->row == 0) e = grave_drop(t, r);
+	if (e == OK && is_stamped(r->type, stored, it->fields)) e = edit_saved(t, r, buf_str(&b), !live, &it->info);
+	else if (e == OK) r->fields = arena_str(txn_arena(t), buf_str(&b));
 	if (e == OK) {
 		if (!live) r->created_ms = 0; /* a new life */
 		r->deleted = false;
-		r->fields = arena_str(txn_arena(t), buf_str(&b));
 		e = txn_put(t, r);
 	}
 	buf_release(&b);
@@ -126,17 +158,20 @@ static enum err save_one(struct txn *t, uint32_t zone, struct save_item *it, enu
 	bool exists = e == OK;
 	if (e != OK && e != ERR_NOT_FOUND) return e;
 	if (!exists) it->rec = (struct record){.zone = zone, .type = type, .name = it->name};
-	e = check_rights(it, type, exists);
+	if (policy == POLICY_MERGE && !merge_is_known(type)) policy = POLICY_CHANGED_KEYS;
+	e = check_rights(it, type, exists, policy);
 	if (e == OK && it->deleted && !exists) e = ERR_NOT_FOUND;
 	if (e == OK) e = check_tag(it, exists, policy);
 	if (e != OK) return e;
-	return it->deleted ? remove_one(t, it) : store_one(t, it, exists, policy);
+	if (it->deleted) return remove_one(t, it, policy);
+	return policy == POLICY_MERGE ? merge_one(t, it) : store_one(t, it, exists, policy);
 }
 
 /* One item, of which nothing remains when it fails. */
 static enum err try_one(struct txn *t, uint32_t zone, struct save_item *it, enum save_policy policy)
 {
 	it->info = (struct errinfo){0};
+	it->conflicts = STR_NONE;
 	it->err = save_one(t, zone, it, policy);
 	if (it->err != OK && it->info.err == OK) {
 		/* The verbs below leave their sentence with the op. */

@@ -78,6 +78,7 @@
 	X(SQL_USER_SET, "UPDATE user SET disabled = ?2, sum = ?3 WHERE user = ?1")                                     \
 	X(SQL_USER_LIST, "SELECT user, id, name, disabled, created_ms, sum FROM user ORDER BY user")                   \
 	X(SQL_PRINCIPAL_FIND, "SELECT principal FROM principal WHERE user = ? AND device = ?")                         \
+	X(SQL_PRINCIPAL_NEWEST, "SELECT coalesce(max(principal), 0) FROM principal")                                   \
 	X(SQL_PRINCIPAL_ADD, "INSERT INTO principal VALUES(?, ?, ?, ?)")                                               \
 	X(SQL_PRINCIPAL_LIST, "SELECT p.principal, p.user, u.id, p.device, p.sum FROM principal p JOIN user u "        \
 			      "ON u.user = p.user ORDER BY p.principal")                                               \

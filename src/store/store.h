@@ -20,7 +20,7 @@
 #include <sys/queue.h>
 
 #include "base/limits.h"
-#include "record/record.h"
+#include "record/merge.h"
 
 struct store;
 struct txn;
@@ -77,7 +77,7 @@ void store_op_release(struct store_op *op); /* clears the arena and the list */
 void store_submit(struct store *s, struct store_op *op);
 void store_read(struct store *s, struct store_op *op); /* run sees one committed snapshot and must not write */
 size_t store_queue_bytes(const struct store *s);
-/* How long the writer waits for company before it commits; 0 is at once. The loop raises it while many answers stream. */
+/* How long the writer waits for company before it commits; 0 is at once. The host raises it while the queue is long. */
 void store_set_window_us(struct store *s, int64_t us);
 
 /* Runs the done callbacks of everything finished. For each committed op with changes `changed` is called just before
@@ -96,9 +96,13 @@ struct arena *txn_arena(struct txn *t); /* the op's */
 int64_t txn_now_ms(struct txn *t);      /* op->now_ms */
 /* The principal of op->actor; ERR_NOT_FOUND when there is none. */
 MUST_USE enum err txn_actor(struct txn *t, const struct principal **out);
+/* Any principal, for as long as the store lives; ERR_NOT_FOUND. */
+MUST_USE enum err txn_principal_get(struct txn *t, uint32_t id, const struct principal **out);
 
 /* Principals and zones. */
 MUST_USE enum err txn_principal(struct txn *t, int64_t user, struct str device_id, uint32_t *out);
+/* The highest number given out; a device that is new gets a higher one. */
+MUST_USE enum err txn_newest_principal(struct txn *t, uint32_t *out);
 #define ZONE_HOME STR("roost")
 /* ERR_NOT_FOUND when it does not exist and create is false; ERR_TOO_MANY past limits.zones_per_user. */
 MUST_USE enum err txn_zone(struct txn *t, int64_t user, struct str name, bool create, uint32_t *out);
@@ -148,12 +152,40 @@ struct save_item {
 	bool deleted;              /* a deletion */
 	const struct json *fields; /* NULL for a deletion */
 	bool trusted;              /* skip record_check_writable */
+	struct str stamp;          /* POLICY_MERGE: the edit's, or STR_NONE */
+	const struct json *base;   /* POLICY_MERGE: stamps by field, or NULL */
 	enum err err;              /* out */
 	struct errinfo info;       /* out */
 	struct record rec;         /* out: as saved, or the server's one on ERR_CONFLICT */
+	struct str conflicts;      /* out, POLICY_MERGE: see struct edit_result */
 };
 MUST_USE enum err txn_save(struct txn *t, uint32_t zone, struct save_item *items, size_t n, enum save_policy policy,
 			   bool atomic);
+
+/* An edit of a record whose type takes stamps (record/merge.h). What it replaces, or what of it loses, is kept as Revision
+ * records in the same command; the design is in store/revise.c.
+ *
+ * txn_edit applies it to the record as it was just read: live, a tombstone (then everything the edit says is only kept),
+ * or new (row 0, not deleted; it is made). txn_edit_delete deletes it, with the revisions that the deleter had seen; over
+ * a tombstone only the revisions go. ERR_BAD_FIELD for a stamp that is none or another device's, for a base that is not
+ * older, and for a value that does not fit the field. */
+struct edit {
+	const struct json *fields; /* see struct merge_edit */
+	struct str stamp;          /* STR_NONE: one of now, of the actor */
+	/* Stamps by field. Without stamp and base, whatever is stored was seen; NULL with a stamp: first values only. */
+	const struct json *base;
+};
+struct edit_result {
+	bool changed; /* the record is another than before */
+	/* JSON: [{"field","kept":"ours|theirs","revision","deleted"?}], STR_NONE when there are none. */
+	struct str conflicts;
+};
+MUST_USE enum err txn_edit(struct txn *t, struct record *r, const struct edit *edit, struct edit_result *out,
+			   struct errinfo *info);
+/* What txn_edit would make of it: r->fields, and nothing is written. */
+MUST_USE enum err txn_edit_preview(struct txn *t, struct record *r, const struct edit *edit, struct errinfo *info);
+MUST_USE enum err txn_edit_delete(struct txn *t, struct record *r, const struct edit *edit, struct edit_result *out,
+				  struct errinfo *info);
 
 /* record:query. Filters are ANDed. Which fields are indexed: the system fields name, createdAt, modifiedAt; for the
  * daemon's types those in the table in store/index.c; Messages by conversationId (eq) and ord; for an application's

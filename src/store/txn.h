@@ -145,6 +145,12 @@ MUST_USE enum err grave_drop(struct txn *t, const struct record *r);
 /* Removes a tombstone's row and digs its grave. */
 MUST_USE enum err record_bury(struct txn *t, const struct record *r);
 
+/* A save that knew nothing of stamps turned a record's fields into `saved`: sets r->fields, stamped where they are
+ * different, and keeps what was typed. `is_new`: the record begins a life, and has no stamps. */
+MUST_USE enum err edit_saved(struct txn *t, struct record *r, struct str saved, bool is_new, struct errinfo *info);
+/* What idx can hold of an application's record is bounded: ERR_TOO_LARGE past `most` (limits.indexed_fields). */
+MUST_USE enum err check_fields(uint32_t type, struct str fields, int64_t most, struct errinfo *info);
+
 /* Keeps idx in step with a record: was NULL for a new one, is NULL for one that goes away (or a tombstone). */
 MUST_USE enum err index_update(struct txn *t, const struct record *was, const struct record *is);
 

@@ -91,10 +91,19 @@ enum err intern_load(struct intern *in, struct db *db, struct errinfo *info)
 	return q_end(&q);
 }
 
-enum err txn_actor(struct txn *t, const struct principal **out)
+enum err txn_principal_get(struct txn *t, uint32_t id, const struct principal **out)
 {
-	*out = intern_principal(t->intern, t->op->actor);
+	*out = intern_principal(t->intern, id);
 	return *out != NULL ? OK : ERR_NOT_FOUND;
+}
+
+enum err txn_actor(struct txn *t, const struct principal **out) { return txn_principal_get(t, t->op->actor, out); }
+
+enum err txn_newest_principal(struct txn *t, uint32_t *out)
+{
+	struct q q = q_begin(t->db, SQL_PRINCIPAL_NEWEST);
+	*out = q_row(&q) ? (uint32_t)q_get_int(&q, 0) : 0;
+	return q_end(&q);
 }
 
 enum err txn_principal(struct txn *t, int64_t user, struct str device_id, uint32_t *out)

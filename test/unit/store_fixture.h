@@ -78,7 +78,8 @@ static enum err run(struct fixture *f, enum err (*fn)(struct txn *, void *), voi
 	return finish_call(f, &c);
 }
 
-__attribute__((unused)) static enum err run_read(struct fixture *f, enum err (*fn)(struct txn *, void *), void *ctx)
+__attribute__((unused)) static enum err run_on_reader(struct fixture *f, enum err (*fn)(struct txn *, void *),
+						      void *ctx)
 {
 	struct call c;
 	call_init(f, &c, fn, ctx);

@@ -284,7 +284,7 @@ static void a_rolled_back_zone_type_and_principal_do_not_exist(void **state)
 	struct fixture *f = *state;
 	assert_int_equal(run(f, many_zones_run, f), ERR_CANCELLED);
 	assert_int_equal(run(f, find_own_run, f), OK);
-	assert_int_equal(run_read(f, find_own_run, f), OK);
+	assert_int_equal(run_on_reader(f, find_own_run, f), OK);
 	fixture_close(f);
 	fixture_open(f);
 	assert_int_equal(run(f, find_own_run, f), OK);
@@ -385,7 +385,7 @@ static void messages_come_newest_first_and_in_pages(void **state)
 	assert_int_equal(l.n, 40);
 	for (int i = 0; i < 40; i++) assert_int_equal(l.seen[i], 40 - i);
 	l = (struct list){.f = f, .conv = conv, .before = 10, .limit = 4};
-	assert_int_equal(run_read(f, messages_run, &l), OK);
+	assert_int_equal(run_on_reader(f, messages_run, &l), OK);
 	assert_true(l.n == 4 && l.seen[0] == 9 && l.seen[3] == 6);
 	l = (struct list){.f = f, .conv = conv, .limit = 100, .stop_at = 20};
 	assert_int_equal(run(f, messages_run, &l), ERR_CANCELLED);
@@ -490,7 +490,7 @@ static void a_feed_in_pages_has_no_gap_and_splits_no_group(void **state)
 		assert_true(e == OK || e == ERR_CANCELLED);
 		struct feed page = {
 			.f = f, .after = cursor, .upto = INT64_MAX, .limit = 1 + (int64_t)rng_below(&rng, 6)};
-		assert_int_equal(rng_below(&rng, 2) ? run_read(f, feed_run, &page) : run(f, feed_run, &page), OK);
+		assert_int_equal(rng_below(&rng, 2) ? run_on_reader(f, feed_run, &page) : run(f, feed_run, &page), OK);
 		for (size_t i = 0; i < page.n; i++) {
 			assert_true(page.seqs[i] > cursor && (i == 0 || page.seqs[i] > page.seqs[i - 1]));
 			latest[nlatest++ % 600] = page.seqs[i];
@@ -569,7 +569,7 @@ static void chunks_survive_and_are_trimmed(void **state)
 	fixture_close(f);
 	fixture_open(f);
 	struct chunk_list l = {.text = BUF_INIT(1000)};
-	assert_int_equal(run_read(f, chunk_list_run, &l), OK);
+	assert_int_equal(run_on_reader(f, chunk_list_run, &l), OK);
 	assert_true(l.n == 3 && l.ids[0] < l.ids[1] && l.ids[2] == last.id);
 	assert_string_equal(l.text.p, "Hello wörld");
 	buf_release(&l.text);
@@ -609,7 +609,7 @@ static void a_stream_is_closed_once(void **state)
 	s.status = STR("failed");
 	s.text = STR("other");
 	assert_int_equal(run(f, close_run, &s), OK);
-	assert_int_equal(run_read(f, stream_get_run, &g), OK);
+	assert_int_equal(run_on_reader(f, stream_get_run, &g), OK);
 	assert_true(str_eq(g.row.status, STR("done")) && str_eq(g.row.text, STR("so")));
 	assert_healthy(f);
 }
@@ -644,7 +644,7 @@ static void users_are_added_found_and_disabled(void **state)
 	struct fixture *f = *state;
 	int n = 0;
 	assert_int_equal(run(f, users_run, NULL), OK);
-	assert_int_equal(run_read(f, users_list_run, &n), OK);
+	assert_int_equal(run_on_reader(f, users_list_run, &n), OK);
 	assert_int_equal(n, 2);
 	assert_healthy(f);
 }
@@ -785,13 +785,13 @@ static void an_old_tombstone_becomes_a_grave_and_its_name_stays_taken(void **sta
 	page = (struct feed){.f = f, .after = zi.floor, .upto = INT64_MAX, .limit = 100};
 	assert_int_equal(run(f, feed_run, &page), OK);
 	page = (struct feed){.f = f, .after = 0, .upto = INT64_MAX, .limit = 100};
-	assert_int_equal(run_read(f, feed_run, &page), OK);
+	assert_int_equal(run_on_reader(f, feed_run, &page), OK);
 	struct stream_get g = {.f = f};
 	assert_int_equal(run(f, stream_get_run, &g), ERR_NOT_FOUND);
 	assert_healthy(f);
 	fixture_close(f);
 	fixture_open(f);
-	assert_int_equal(run_read(f, get_run, &victim), OK);
+	assert_int_equal(run_on_reader(f, get_run, &victim), OK);
 	assert_healthy(f);
 }
 
@@ -804,7 +804,7 @@ static void status_counts_what_is_there(void **state)
 	struct chunk last;
 	(void)talk(f, "c", 5);
 	assert_int_equal(run(f, chunks_run, &last), OK);
-	assert_int_equal(run_read(f, status_run, &st), OK);
+	assert_int_equal(run_on_reader(f, status_run, &st), OK);
 	assert_true(st.records == 6 && st.users == 1 && st.zones == 1 && st.chunks == 3 && st.chunk_bytes == 12);
 	assert_true(st.db_bytes > 0 && st.schema_version == STORE_SCHEMA_VERSION && st.incarnation == 1 &&
 		    st.commits > 6);
@@ -887,8 +887,8 @@ static enum err busy_run(struct txn *t, void *ctx)
 static void a_reader_is_interrupted_after_a_second(void **state)
 {
 	struct fixture *f = *state;
-	assert_int_equal(run_read(f, busy_run, NULL), ERR_OVERLOADED);
-	assert_int_equal(run_read(f, status_run, &(struct store_status){0}), OK);
+	assert_int_equal(run_on_reader(f, busy_run, NULL), ERR_OVERLOADED);
+	assert_int_equal(run_on_reader(f, status_run, &(struct store_status){0}), OK);
 }
 
 int main(void)

@@ -119,7 +119,7 @@ static enum err get(struct fixture *f, const char *name, char *fields)
 {
 	struct put p = {.f = f};
 	(void)snprintf(p.name, sizeof p.name, "%s", name);
-	enum err e = run_read(f, get_run, &p);
+	enum err e = run_on_reader(f, get_run, &p);
 	if (fields != NULL) (void)str_copy(str_c(p.fields), fields, sizeof p.fields);
 	return e;
 }

@@ -62,7 +62,7 @@ static enum err fetch_run(struct txn *t, void *ctx)
 static struct record fetch(struct fixture *f, const char *type, const char *name)
 {
 	struct fetch g = {.f = f, .type = type, .name = name};
-	assert_int_equal(run_read(f, fetch_run, &g), OK);
+	assert_int_equal(run_on_reader(f, fetch_run, &g), OK);
 	return g.rec;
 }
 static void assert_fields(struct fixture *f, const char *type, const char *name, const char *want)
@@ -353,7 +353,7 @@ static void expect(struct fixture *f, const char *type, const char *filter, cons
 		struct ask a = {.f = f, .type = type, .filter = filter, .sort = sort, .limit = limit};
 		char all[600] = "";
 		for (int pages = 0; pages < 200; pages++) {
-			enum err e = run_read(f, ask_run, &a);
+			enum err e = run_on_reader(f, ask_run, &a);
 			if (e != OK) fail_msg("%s: %s", filter, a.info.text);
 			assert_true((int64_t)a.n <= limit);
 			size_t at = strlen(all);
@@ -581,9 +581,9 @@ static void a_long_search_ends_its_page_early(void **state)
 		json_free(doc);
 	}
 	struct ask a = {.f = f, .type = "Row", .filter = "[{\"field\":\"n\",\"op\":\"ne\",\"value\":1}]"};
-	assert_int_equal(run_read(f, ask_run, &a), OK);
+	assert_int_equal(run_on_reader(f, ask_run, &a), OK);
 	assert_true(a.n == 0 && a.cursor[0] != '\0');
-	assert_int_equal(run_read(f, ask_run, &a), OK);
+	assert_int_equal(run_on_reader(f, ask_run, &a), OK);
 	assert_true(a.n == 0 && a.cursor[0] == '\0');
 }
 

@@ -1,0 +1,343 @@
+/* Edits on disk: whatever order they arrive in, the store ends with the same record and the same revisions; what was
+ * deleted by one who had seen it stays away, and what nobody had seen stays. */
+#include "store/store.h"
+
+#include "store_fixture.h"
+
+/* ---- editing in one line ---- */
+
+struct
+try {
+	struct fixture *f;
+	uint32_t type;
+	const char *name, *device;
+	struct edit edit;
+	bool is_delete;
+	struct record rec;
+	struct edit_result result;
+};
+
+static enum err try_run(struct txn *t, void *ctx)
+{
+	struct try *x = ctx;
+	struct arena *keep = &x->f->keep;
+	/* Another device of the same user. */
+	enum err e = txn_principal(t, x->f->user, str_c(x->device), &t->op->actor);
+	if (e == OK) e = txn_get(t, x->f->zone, x->type, str_c(x->name), &x->rec);
+	if (e == ERR_NOT_FOUND) {
+		x->rec = (struct record){.zone = x->f->zone, .type = x->type, .name = str_c(x->name)};
+		e = OK;
+	}
+	if (e == OK) e = (x->is_delete ? txn_edit_delete : txn_edit)(t, &x->rec, &x->edit, &x->result, &t->op->info);
+	x->rec.fields = arena_str(keep, x->rec.fields);
+	x->result.conflicts = arena_str(keep, x->result.conflicts);
+	return e;
+}
+
+static struct json_doc *doc_of(const char *text)
+{
+	struct json_doc *doc = NULL;
+	if (text != NULL) assert_int_equal(json_parse(str_c(text), &doc, NULL), OK);
+	return doc;
+}
+
+/* `fields` NULL deletes; `stamp` and `base` may be NULL. */
+static enum err edit(struct fixture *f, uint32_t type, const char *name, const char *device, const char *fields,
+		     const char *stamp, const char *base, struct try *out)
+{
+	struct json_doc *x = doc_of(fields), *y = doc_of(base);
+	*out = (struct try){.f = f, .type = type, .name = name, .device = device, .is_delete = fields == NULL};
+	out->edit = (struct edit){
+		.fields = x ? json_root(x) : NULL, .stamp = str_c(stamp), .base = y ? json_root(y) : NULL};
+	enum err e = run(f, try_run, out);
+	json_free(x);
+	json_free(y);
+	return e;
+}
+
+/* Every revision of a record that is there, as "field stamp value conflict" lines in one order. */
+struct revisions {
+	struct fixture *f;
+	const char *name;
+	char *lines[64];
+	size_t n;
+	int64_t tombstones; /* revisions that were deleted, of any record */
+};
+
+static enum err add_line(void *ctx, const struct record *r)
+{
+	struct revisions *v = ctx;
+	struct json_doc *doc = NULL;
+	struct str field = STR(""), stamp = STR("");
+	bool conflict = false;
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	assert_int_equal(json_parse(r->fields, &doc, NULL), OK);
+	const struct json *in = json_root(doc), *by = json_get(in, "replacedBy");
+	assert_true(json_str(json_get(in, "field"), &field) && json_str(json_get(in, "stamp"), &stamp));
+	assert_true(json_bool(json_get(in, "conflict"), &conflict));
+	assert_int_equal(conflict, json_len(by) == 0);
+	buf_addf(&b, "%.*s %.*s %d ", STR_ARG(field), STR_ARG(stamp), conflict);
+	json_write(&b, json_get(in, "value"));
+	assert_true(v->n < ARRAY_LEN(v->lines));
+	v->lines[v->n++] = buf_take(&b, NULL);
+	json_free(doc);
+	return OK;
+}
+
+static int compare_lines(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static enum err revisions_run(struct txn *t, void *ctx)
+{
+	struct revisions *v = ctx;
+	char filter[300];
+	(void)snprintf(filter, sizeof filter, "[{\"field\":\"recordName\",\"op\":\"eq\",\"value\":\"%s\"}]", v->name);
+	struct json_doc *doc = doc_of(filter);
+	struct query q = {.type = STR("Revision"), .filter = json_root(doc)};
+	struct str cursor;
+	enum err e = txn_query(t, v->f->zone, &q, add_line, v, &cursor, NULL);
+	json_free(doc);
+	return e;
+}
+
+static void revisions_load(struct fixture *f, const char *name, struct revisions *v)
+{
+	*v = (struct revisions){.f = f, .name = name};
+	assert_int_equal(run_on_reader(f, revisions_run, v), OK);
+	qsort(v->lines, v->n, sizeof *v->lines, compare_lines);
+}
+
+static void revisions_release(struct revisions *v)
+{
+	for (size_t i = 0; i < v->n; i++) free(v->lines[i]);
+}
+
+static void expect_revisions(struct fixture *f, const char *name, size_t n, ...)
+{
+	struct revisions v;
+	va_list ap;
+	revisions_load(f, name, &v);
+	assert_int_equal(v.n, n);
+	va_start(ap, n);
+	for (size_t i = 0; i < n; i++) assert_string_equal(v.lines[i], va_arg(ap, const char *));
+	va_end(ap);
+	revisions_release(&v);
+}
+
+#define T1 "018bcfe56800-0001-d1"
+#define T2 "018bcfe56800-0002-d2"
+#define T3 "018bcfe56800-0003-d3"
+
+/* ---- one record ---- */
+
+static void what_an_edit_replaces_is_a_record_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct try x;
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d0", "{\"title\":\"A\",\"n\":1}", NULL, NULL, &x), OK);
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"B\",\"n\":2}", T1, "{}", &x), OK);
+	assert_non_null(x.result.conflicts.p); /* the first values were stamped by whoever made it */
+	assert_int_equal(edit(f, RT_PROJECT, "q", "d1", "{\"title\":\"A\"}", T1, NULL, &x), OK);
+	assert_int_equal(edit(f, RT_PROJECT, "q", "d2", "{\"title\":\"B\"}", T2, "{\"title\":\"" T1 "\"}", &x), OK);
+	assert_null(x.result.conflicts.p);
+	expect_revisions(f, "q", 1, "title " T1 " 0 \"A\"");
+	assert_int_equal(edit(f, RT_PROJECT, "q", "d3", "{\"title\":\"C\"}", T3, "{\"title\":\"" T1 "\"}", &x), OK);
+	assert_non_null(strstr(x.result.conflicts.p, "\"kept\":\"ours\""));
+	expect_revisions(f, "q", 2, "title " T1 " 0 \"A\"", "title " T2 " 1 \"B\"");
+	assert_healthy(f);
+}
+
+static void a_stamp_is_its_devices_own_and_has_one_value(void **state)
+{
+	struct fixture *f = *state;
+	struct try x;
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d2", "{\"title\":\"A\"}", T1, NULL, &x), ERR_BAD_FIELD);
+	assert_non_null(strstr(f->info.text, "this device's id"));
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"A\"}", "yesterday", NULL, &x), ERR_BAD_FIELD);
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d2", "{\"title\":\"B\"}", T2, NULL, &x), OK);
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"A\"}", T1, NULL, &x), OK);
+	/* Lost once, it is known; under another value it would be lost for good. */
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"A\"}", T1, NULL, &x), OK);
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"Z\"}", T1, NULL, &x), ERR_BAD_FIELD);
+	expect_revisions(f, "p", 1, "title " T1 " 1 \"A\"");
+}
+
+static void a_stamp_from_the_future_is_cut_to_the_limit(void **state)
+{
+	struct fixture *f = *state;
+	struct try x;
+	f->limits.stamp_ahead_ms = 1000;
+	int64_t now = f->now_ms;
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"A\"}", "0fffffffffff-0000-d1", NULL, &x), OK);
+	struct json_doc *doc = doc_of(x.rec.fields.p);
+	int64_t ms = stamp_ms(merge_stamp_of(json_root(doc), STR("title")));
+	assert_true(ms >= now + 1000 && ms <= now + 1010);
+	json_free(doc);
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"A\"}", "0fffffffffff-0000-d1", NULL, &x), OK);
+	assert_false(x.result.changed);
+	expect_revisions(f, "p", 0);
+	/* Its own next edit is later, though it was cut in the same way. */
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"B\"}", "0fffffffffff-0001-d1",
+			      "{\"title\":\"0fffffffffff-0000-d1\"}", &x),
+			 OK);
+	assert_true(x.result.changed);
+	assert_null(x.result.conflicts.p);
+}
+
+static enum err fold(struct txn *t, void *ctx)
+{
+	bool more;
+	return txn_compact(t, *(int64_t *)ctx, &more);
+}
+
+static void a_deletion_is_for_ever_also_after_its_tombstone_is_folded_away(void **state)
+{
+	struct fixture *f = *state;
+	struct try x;
+	f->limits.tombstone_keep_ms = 0;
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"A\"}", T1, NULL, &x), OK);
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d2", "{\"title\":\"B\"}", T2, "{\"title\":\"" T1 "\"}", &x), OK);
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d1", NULL, NULL, NULL, &x), OK);
+	assert_true(x.rec.deleted);
+	expect_revisions(f, "p", 0);
+	for (int i = 0; i < 2; i++) {
+		/* Repeats of what was seen bring nothing back. */
+		assert_int_equal(edit(f, RT_PROJECT, "p", "d2", "{\"title\":\"B\"}", T2, "{\"title\":\"" T1 "\"}", &x),
+				 OK);
+		assert_int_equal(edit(f, RT_PROJECT, "p", "d1", "{\"title\":\"A\"}", T1, NULL, &x), OK);
+		assert_null(x.result.conflicts.p);
+		expect_revisions(f, "p", 0);
+		assert_int_equal(x.rec.row == 0, i == 1);
+		f->now_ms += 10;
+		assert_int_equal(run(f, fold, &f->now_ms), OK);
+	}
+	assert_int_equal(edit(f, RT_PROJECT, "p", "d3", "{\"title\":\"C\"}", T3, "{}", &x), OK);
+	assert_non_null(strstr(x.result.conflicts.p, "\"deleted\":true"));
+	expect_revisions(f, "p", 1, "title " T3 " 1 \"C\"");
+	assert_healthy(f);
+}
+
+/* ---- any order ---- */
+
+#define EDITS_MAX 14
+#define DEVICES 4
+
+struct step {
+	char device[4], fields[100], stamp[STAMP_CAP], base[500];
+	bool is_delete;
+	uint32_t after;
+};
+struct history {
+	struct step list[EDITS_MAX];
+	size_t n;
+};
+
+/* What a device that knows these edits shows: they are merged in the order in which they were made. */
+static struct str shown(const struct history *h, uint32_t known, struct arena *arena, bool *deleted)
+{
+	struct str fields = STR("{}");
+	*deleted = false;
+	for (size_t i = 0; i < h->n; i++) {
+		const struct step *s = &h->list[i];
+		if (!(known & 1U << i)) continue;
+		*deleted |= s->is_delete;
+		if (s->is_delete) continue;
+		struct merge_result m;
+		struct json_doc *x = doc_of(s->fields), *y = doc_of(s->base);
+		struct merge_edit e = {.fields = json_root(x), .stamp = str_c(s->stamp), .base = json_root(y)};
+		assert_int_equal(merge_apply(RT_PROJECT, fields, &e, BUF_NO_LIMIT, arena, &m, NULL), OK);
+		fields = m.fields;
+		json_free(x);
+		json_free(y);
+	}
+	return fields;
+}
+
+static void make_history(struct history *h, struct rng *r, bool with_delete)
+{
+	uint32_t knows[DEVICES] = {0};
+	size_t want = 4 + rng_below(r, EDITS_MAX - 4);
+	h->n = 0;
+	for (int tries = 0; h->n < want && tries < 200; tries++) {
+		struct arena arena = {0};
+		size_t d = rng_below(r, DEVICES), i = h->n;
+		if (rng_below(r, 3) == 0) knows[d] |= knows[rng_below(r, DEVICES)];
+		bool deleted;
+		struct str fields = shown(h, knows[d], &arena, &deleted);
+		if (deleted) {
+			arena_clear(&arena);
+			continue;
+		}
+		struct step *s = &h->list[i];
+		struct json_doc *doc = doc_of(fields.p);
+		*s = (struct step){.after = knows[d], .is_delete = with_delete && i > 2 && rng_below(r, 5) == 0};
+		struct str title = merge_stamp_of(json_root(doc), STR("title")),
+			   font = merge_stamp_of(json_root(doc), STR("settings.font"));
+		(void)snprintf(s->device, sizeof s->device, "d%zu", d);
+		(void)stamp_make(1000 + (int64_t)i, merge_latest(json_root(doc)), str_c(s->device), s->stamp);
+		(void)snprintf(s->fields, sizeof s->fields, "{\"title\":\"v%zu\"%s}", i,
+			       rng_below(r, 2) == 0 ? ",\"settings\":{\"font\":7}" : "");
+		(void)snprintf(s->base, sizeof s->base, "{\"title\":\"%.*s\",\"settings.font\":\"%.*s\"}",
+			       STR_ARG(title), STR_ARG(font));
+		knows[d] |= 1U << i;
+		h->n++;
+		json_free(doc);
+		arena_clear(&arena);
+	}
+}
+
+static void play(struct fixture *f, const struct history *h, struct rng *r, const char *name, struct try *last)
+{
+	uint32_t done = 0, all = (1U << h->n) - 1;
+	while (done != all) {
+		size_t i = rng_below(r, h->n);
+		const struct step *s = &h->list[i];
+		if ((s->after & ~done) != 0 || ((done & 1U << i) && rng_below(r, 3) > 0)) continue;
+		assert_int_equal(
+			edit(f, RT_PROJECT, name, s->device, s->is_delete ? NULL : s->fields, s->stamp, s->base, last),
+			OK);
+		done |= 1U << i;
+	}
+}
+
+static void in_every_order_the_disk_holds_the_same(void **state)
+{
+	struct fixture *f = *state;
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct history h;
+		struct rng r;
+		struct try x = {0}, y = {0};
+		struct revisions a, b;
+		char one[16], two[16];
+		rng_seed(&r, seed);
+		make_history(&h, &r, seed % 2 == 0);
+		(void)snprintf(one, sizeof one, "p%d", (int)seed);
+		(void)snprintf(two, sizeof two, "q%d", (int)seed);
+		play(f, &h, &r, one, &x);
+		play(f, &h, &r, two, &y);
+		assert_int_equal(x.rec.deleted, y.rec.deleted);
+		struct json_doc *fx = doc_of(x.rec.fields.p), *fy = doc_of(y.rec.fields.p);
+		assert_true(json_equal(json_root(fx), json_root(fy)));
+		json_free(fx);
+		json_free(fy);
+		revisions_load(f, one, &a);
+		revisions_load(f, two, &b);
+		assert_int_equal(a.n, b.n);
+		for (size_t i = 0; i < a.n; i++) assert_string_equal(a.lines[i], b.lines[i]);
+		revisions_release(&a);
+		revisions_release(&b);
+	}
+	assert_healthy(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_an_edit_replaces_is_a_record_of_its_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_stamp_is_its_devices_own_and_has_one_value, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_stamp_from_the_future_is_cut_to_the_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_deletion_is_for_ever_also_after_its_tombstone_is_folded_away, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(in_every_order_the_disk_holds_the_same, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
