@@ -97,6 +97,19 @@ static enum err count_creds(void *ctx, const struct cred_row *r)
 	return OK;
 }
 
+void device_fields_read(struct device_fields *d, struct str fields)
+{
+	*d = (struct device_fields){STR(""), STR(""), STR(""), STR(""), NULL};
+	if (json_parse(fields, &d->doc, NULL) != OK) return;
+	const struct json *in = json_root(d->doc);
+	(void)json_str(json_get(in, "name"), &d->name);
+	(void)json_str(json_get(in, "platform"), &d->platform);
+	(void)json_str(json_get(in, "appVersion"), &d->app_version);
+	(void)json_str(json_get(in, "lastSeen"), &d->last_seen);
+}
+
+void device_fields_release(struct device_fields *d) { json_free(d->doc); }
+
 /* The Device record's fields from what the device says, over what is stored. */
 static enum err put_device(struct txn *t, int64_t user, const struct device_info *d, int64_t last_seen_ms)
 {
@@ -186,7 +199,9 @@ enum err cmd_revoke_run(struct txn *t, struct store_op *op)
 	if (e == OK) e = txn_principal(t, u.user, c->device_id, &c->out_principal);
 	if (e == OK) e = txn_cred_revoke(t, c->out_principal);
 	if (e == OK) e = txn_delete(t, &r);
-	return e;
+	if (e == OK) e = txn_get(t, zone, RT_SYNC_STATE, c->device_id, &r);
+	if (e == OK && !r.deleted) e = txn_delete(t, &r);
+	return e == ERR_NOT_FOUND ? OK : e;
 }
 
 enum err cmd_auth_run(struct txn *t, struct store_op *op)

@@ -32,6 +32,14 @@ struct device_info {
 	struct str device_id, name, platform, app_version;
 };
 
+/* What is read of a Device record; "" where it says nothing. */
+struct device_fields {
+	struct str name, platform, app_version, last_seen; /* views of doc */
+	struct json_doc *doc;
+};
+void device_fields_read(struct device_fields *d, struct str fields);
+void device_fields_release(struct device_fields *d);
+
 /* Takes a code (or, for the operator, names the user) and makes the credential and the Device record. */
 struct cmd_pair_take {
 	struct store_op op;

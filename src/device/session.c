@@ -41,6 +41,7 @@ enum err session_read(struct session *s, const struct record *r, struct arena *a
 	if (json_str(json_get(in, "killedAt"), &text)) (void)time_parse(text, &s->killed_ms);
 	s->killed_by = copy_of(in, "killedBy", arena);
 	s->next_id = copy_of(in, "nextSessionId", arena);
+	(void)json_int(json_get(in, "lateFrom"), &s->late_from);
 	json_free(doc);
 	return s->conversation_id.n > 0 ? OK : ERR_CORRUPT;
 }
@@ -88,6 +89,7 @@ void session_write(const struct session *s, struct record *r, struct arena *aren
 		jw_ktime(&w, "killedAt", s->killed_ms);
 		jw_kstr(&w, "killedBy", s->killed_by);
 		jw_kstr(&w, "nextSessionId", s->next_id);
+		jw_kint(&w, "lateFrom", s->late_from);
 	}
 	jw_obj_end(&w);
 	/* Both texts are objects this program wrote or checked, and no limit stands in the way. */
@@ -110,6 +112,31 @@ enum err session_find(struct txn *t, int64_t user, struct str id, struct record 
 	if (e == OK && r->deleted) e = ERR_NOT_FOUND;
 	if (e == ERR_NOT_FOUND) return err_set(info, e, "there is no session %.*s", STR_ARG(id));
 	return e == OK ? session_read(s, r, txn_arena(t)) : e;
+}
+
+enum err session_newest(struct txn *t, uint32_t zone, struct str *id)
+{
+	struct record r;
+	struct session s;
+	for (;;) {
+		enum err e = txn_get(t, zone, RT_SESSION, *id, &r);
+		if (e == OK) e = session_read(&s, &r, txn_arena(t));
+		if (e != OK) return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
+		if (!s.is_killed) return OK;
+		*id = s.next_id;
+	}
+}
+
+enum err session_is_hidden(struct txn *t, uint32_t zone, struct str id, uint32_t principal, bool *out)
+{
+	struct record r;
+	struct session s;
+	*out = false;
+	enum err e = txn_get(t, zone, RT_SESSION, id, &r);
+	if (e == ERR_NOT_FOUND || (e == OK && r.deleted)) return OK;
+	if (e == OK) e = session_read(&s, &r, txn_arena(t));
+	if (e == OK) *out = s.is_killed && (int64_t)principal >= s.late_from;
+	return e;
 }
 
 bool session_is_locked(const struct session *s, int64_t incarnation, int64_t boot_ms)

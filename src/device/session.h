@@ -6,8 +6,11 @@
  * not know stay as they are.
  *
  * As fields: conversationId, state ("active", "killed"), term, fence (the greatest given out); while there is one:
- * primaryDeviceId, lock {deviceId, fence, expiresAt, owner, untilMs}, queuePaused, auto (an object, see device/auto.h);
- * once killed: killedAt, killedBy, nextSessionId.
+ * primaryDeviceId, lock {deviceId, fence, expiresAt, owner, untilMs}, queuePaused, auto (an object, see record/run.h);
+ * once killed: killedAt, killedBy, nextSessionId, lateFrom.
+ *
+ * A device that was paired after the kill is late: it never sees what the session held. Devices are numbered in the order
+ * they came (their principals), and lateFrom is the first number of those that came after.
  *
  * Lock: a lease runs on this machine's boot clock (`untilMs`), `owner` is the daemon's incarnation; another incarnation's
  * lease is void. `expiresAt` is for people. */
@@ -33,6 +36,7 @@ struct session {
 	int64_t killed_ms;    /* wall; 0 active */
 	struct str killed_by; /* device id, "" the daemon */
 	struct str next_id;   /* the session after this one, "" none */
+	int64_t late_from;    /* killed: principals from this number on are late */
 };
 
 /* Strings are copies in `arena`. ERR_CORRUPT when the fields are not a session's. */
@@ -42,6 +46,12 @@ void session_write(const struct session *s, struct record *r, struct arena *aren
 /* By name, in a user's home zone. ERR_NOT_FOUND, with a sentence in `info`, also when it is another user's. */
 MUST_USE enum err session_find(struct txn *t, int64_t user, struct str id, struct record *r, struct session *s,
 			       struct errinfo *info);
+
+/* Follows nextSessionId from *id (of the zone) to a session that is not killed. ERR_CORRUPT: it leads nowhere. */
+MUST_USE enum err session_newest(struct txn *t, uint32_t zone, struct str *id);
+
+/* Is this session killed, and did the device of `principal` come after that? */
+MUST_USE enum err session_is_hidden(struct txn *t, uint32_t zone, struct str id, uint32_t principal, bool *out);
 
 /* What a holder's clock says: does anybody hold the lock now? Then `s->lock` says who. */
 bool session_is_locked(const struct session *s, int64_t incarnation, int64_t boot_ms);

@@ -2,9 +2,10 @@
 #include "relay/commands.h"
 
 #include "base/clock.h"
+#include "device/session.h"
 #include "relay/view_load.h"
 
-static enum err job_read(struct txn *t, const struct record *r, struct job_info *job)
+enum err request_load(struct txn *t, const struct record *r, struct job_info *job)
 {
 	struct zone_info zi;
 	struct arena *arena = txn_arena(t);
@@ -30,20 +31,46 @@ static enum err note_claimed(void *ctx, const struct record *r)
 	return OK;
 }
 
+/* How the request's session stands. A killed one has no queue to hold anything. */
+static enum err look_at_session(struct txn *t, const struct job_info *job, struct session *s)
+{
+	struct record r;
+	enum err e = session_find(t, job->user, job->request.session_id, &r, s, NULL);
+	if (e == ERR_NOT_FOUND) *s = (struct session){.automatic = STR_NONE};
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static enum err stop_unclaimed(struct txn *t, struct cmd_claim *c, struct record *r)
+{
+	struct request *q = &c->job.request;
+	q->state = RQ_STOPPED;
+	q->stop_requested = true;
+	q->last_completed_ms = txn_now_ms(t);
+	c->stopped = true;
+	return job_put(t, r, &c->job);
+}
+
 enum err cmd_claim_run(struct txn *t, struct store_op *op)
 {
 	struct cmd_claim *c = CONTAINER_OF(op, struct cmd_claim, op);
 	struct record r;
 	bool running = false;
+	struct session session;
+	c->held = c->stopped = false;
 	enum err e = txn_get_row(t, c->row, &r);
-	if (e == OK) e = job_read(t, &r, &c->job);
+	if (e == OK) e = request_load(t, &r, &c->job);
 	if (e != OK) return e;
 	struct request *q = &c->job.request;
 	if (q->state != RQ_QUEUED && q->state != RQ_RETRYING)
 		return err_set(&op->info, ERR_BAD_STATE, "the request is %.*s", STR_ARG(request_state_name(q->state)));
+	e = look_at_session(t, &c->job, &session);
+	if (e != OK) return e;
+	if (session.is_killed || q->stop_requested) return stop_unclaimed(t, c, &r);
 	e = txn_open_requests(t, r.zone, r.conv, note_claimed, &running);
 	if (e != OK) return e;
 	if (running) return err_set(&op->info, ERR_BAD_STATE, "another request of this session is running");
+	c->held = session.queue_paused;
+	if (c->held) return err_set(&op->info, ERR_BAD_STATE, "the queue of this session is paused");
 	q->state = RQ_CLAIMED;
 	q->attempt++;
 	q->owner = c->incarnation;
@@ -142,20 +169,29 @@ static enum err free_reply_name(struct txn *t, struct cmd_finish *c)
 	return e == ERR_NOT_FOUND ? OK : e;
 }
 
+/* How it really ends: a killed session takes nothing any more, and what a person stopped is not tried again. */
+static enum finish_as judge_end(const struct cmd_finish *c, bool is_killed)
+{
+	const struct request *q = &c->job.request;
+	bool goes_on = c->as == FINISH_RECOVER || c->as == FINISH_RETRY;
+	if (is_killed || (goes_on && q->stop_requested)) return FINISH_STOPPED;
+	return goes_on && q->attempt - q->base >= c->max_attempts ? FINISH_FAILED : c->as;
+}
+
 static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
 {
 	struct request *q = &c->job.request;
+	struct session session;
 	bool was_running = q->state == RQ_CLAIMED;
-	enum finish_as as = c->as;
-	if ((as == FINISH_RECOVER || as == FINISH_RETRY) && q->attempt - q->base >= c->max_attempts) as = FINISH_FAILED;
+	enum err e = look_at_session(t, &c->job, &session);
+	enum finish_as as = judge_end(c, session.is_killed);
 	const struct ending *end = &endings[as];
-	enum err e = OK;
-	if (was_running) {
+	if (e == OK && was_running) {
 		struct attempt_end a = {c->times, end->outcome, c->err, c->error_text, (int64_t)c->text.n};
 		request_add_attempt(q, &a, txn_arena(t));
 		if (as == FINISH_DONE) e = free_reply_name(t, c);
 		if (e == OK && as == FINISH_DONE) e = put_answer(t, c, q->reply_id, STR("complete"));
-		if (e == OK && as != FINISH_DONE && end->partial.n > 0) e = keep_partial(t, c, end->partial);
+		if (e == OK && end->partial.n > 0 && !session.is_killed) e = keep_partial(t, c, end->partial);
 		/* A reply's text is in its message; every other text keeps its own stream. */
 		if (e == OK && as != FINISH_DONE) e = close_stream(t, c, STREAM_TEXT, end->stream);
 		if (e == OK) e = close_stream(t, c, STREAM_THINKING, end->stream);
@@ -177,7 +213,7 @@ enum err cmd_finish_run(struct txn *t, struct store_op *op)
 	struct cmd_finish *c = CONTAINER_OF(op, struct cmd_finish, op);
 	struct record r;
 	enum err e = txn_get_row(t, c->row, &r);
-	if (e == OK) e = job_read(t, &r, &c->job);
+	if (e == OK) e = request_load(t, &r, &c->job);
 	if (e != OK) return e;
 	const struct request *q = &c->job.request;
 	bool fence = q->attempt == c->attempt && (q->state != RQ_CLAIMED || q->owner == c->incarnation);
@@ -189,6 +225,15 @@ enum err cmd_finish_run(struct txn *t, struct store_op *op)
 	return finish(t, c, &r);
 }
 
+/* From the device that asks, if a device does: one that came after the session was cleared. */
+static bool is_hidden(struct txn *t, uint32_t zone, struct str session_id, enum err *e)
+{
+	const struct principal *who;
+	bool hidden = false;
+	if (txn_actor(t, &who) == OK) *e = session_is_hidden(t, zone, session_id, who->id, &hidden);
+	return hidden;
+}
+
 enum err request_find(struct txn *t, int64_t user, struct str id, struct record *r, struct job_info *job,
 		      struct errinfo *info)
 {
@@ -196,9 +241,9 @@ enum err request_find(struct txn *t, int64_t user, struct str id, struct record 
 	enum err e = txn_zone(t, user, ZONE_HOME, false, &zone);
 	if (e == OK) e = txn_get(t, zone, RT_REQUEST, id, r);
 	if (e == OK && r->deleted) e = ERR_NOT_FOUND;
-	if (e == ERR_NOT_FOUND) return err_set(info, e, "there is no request %.*s", STR_ARG(id));
-	if (e == OK) e = job_read(t, r, job);
-	return e;
+	if (e == OK) e = request_load(t, r, job);
+	if (e == OK && is_hidden(t, r->zone, job->request.session_id, &e)) e = ERR_NOT_FOUND;
+	return e == ERR_NOT_FOUND ? err_set(info, e, "there is no request %.*s", STR_ARG(id)) : e;
 }
 
 enum err cmd_retry_run(struct txn *t, struct store_op *op)
@@ -206,7 +251,13 @@ enum err cmd_retry_run(struct txn *t, struct store_op *op)
 	struct cmd_retry *c = CONTAINER_OF(op, struct cmd_retry, op);
 	struct record r;
 	enum err e = request_find(t, c->user, c->request_id, &r, &c->job, &op->info);
+	struct session session;
+	if (e == OK) e = look_at_session(t, &c->job, &session);
 	if (e != OK) return e;
+	if (session.is_killed) {
+		c->next_id = session.next_id;
+		return session_newest(t, r.zone, &c->next_id) == OK ? ERR_SESSION_KILLED : ERR_CORRUPT;
+	}
 	struct request *q = &c->job.request;
 	if (q->state != RQ_FAILED && q->state != RQ_STOPPED)
 		return err_set(&op->info, ERR_BAD_STATE,
@@ -249,7 +300,7 @@ static enum err collect_open(void *ctx, const struct record *r)
 		if (c->n > 0) memcpy(more, c->list, c->n * sizeof *more);
 		c->list = more;
 	}
-	enum err e = job_read(k->t, r, &c->list[c->n]);
+	enum err e = request_load(k->t, r, &c->list[c->n]);
 	if (e == OK) c->n++;
 	return e;
 }

@@ -10,6 +10,8 @@
 #ifndef ROOST_RELAY_COMMANDS_H
 #define ROOST_RELAY_COMMANDS_H
 
+#include "device/automatic.h"
+#include "device/duplicate.h"
 #include "relay/request.h"
 #include "store/store.h"
 #include "talk/view.h"
@@ -27,11 +29,12 @@ struct job_info {
 
 /* What a refused sender is told besides the code. */
 struct refusal {
-	struct str device_id;  /* who is primary, holds the lock, or sent the same text; "" nobody */
-	struct str message_id; /* ERR_DUPLICATE: the message that has the text */
-	int64_t term;          /* ERR_NOT_PRIMARY: the current one */
-	int64_t age_ms;        /* ERR_DUPLICATE: how long ago that was sent */
-	int64_t expires_ms;    /* ERR_SESSION_LOCKED: wall time */
+	struct str device_id;         /* who is primary, holds the lock, or sent the same text; "" nobody */
+	struct str message_id;        /* ERR_DUPLICATE: the message that has the text */
+	int64_t term;                 /* ERR_NOT_PRIMARY: the current one */
+	int64_t age_ms;               /* ERR_DUPLICATE: how long ago that was sent */
+	int64_t expires_ms;           /* ERR_SESSION_LOCKED: wall time */
+	struct automatic_refusal run; /* ERR_AUTO_STOPPED, ERR_ANSWERED */
 };
 
 /* message:send. */
@@ -43,11 +46,15 @@ struct cmd_send {
 	struct str message_id, conversation_id, session_id; /* one of the last two may be STR_NONE */
 	struct str text, parts, parent;                     /* parts: a JSON array or STR_NONE */
 	bool automatic, wants_answer;
-	bool force;               /* send although another device just sent the same */
-	int64_t term;             /* with automatic: the sender's */
-	int64_t boot_ms;          /* when the command was made */
-	struct str model, params; /* of the request */
-	bool claim;               /* a slot is held: claim at once when nothing of this session is open */
+	bool force;                  /* send although another device just sent the same */
+	int64_t term;                /* with automatic: the sender's */
+	int64_t boot_ms;             /* when the command was made */
+	struct duplicates *net;      /* what was sent a moment ago, the writer's own; NULL: nothing is compared */
+	int64_t duplicate_ms;        /* limits.duplicate_ms; 0 compares nothing */
+	const struct limits *limits; /* the daemon's, for an automatic run */
+	struct str model, params;    /* of the request */
+	int priority;                /* of the request, PRIORITY_… */
+	bool claim;                  /* a slot is held: claim at once when nothing of this session is open */
 	int64_t incarnation, context_bytes, open_max; /* open_max: limits.open_requests */
 	/* out */
 	bool duplicate, claimed;
@@ -55,17 +62,26 @@ struct cmd_send {
 	struct str out_session_id; /* the session the message is in; with ERR_SESSION_KILLED the current one */
 	int64_t tag_seq;           /* for the ack: the tag the message had when it was first stored */
 	struct refusal refusal;    /* with an error that has one */
+	struct duplicate_key net_key;
 	bool has_request;
+	bool held; /* the session's queue is paused: the request waits whatever is free */
 	struct job_info job;
 };
 enum err cmd_send_run(struct txn *t, struct store_op *op);
 /* The same content gives the same digest: conversation, text, parts, and whether an answer was asked for. */
 #define ORIGIN_LEN 25
+/* The content net, for send.c: ERR_DUPLICATE with a refusal when another device just sent the same; and remembering the
+ * message that was put. */
+MUST_USE enum err content_net_check(struct txn *t, struct cmd_send *c, const struct record *conv);
+void content_net_note(struct cmd_send *c, const struct record *m);
 
-/* Takes the request for an attempt. ERR_BAD_STATE: it is not waiting any more, or another of its session is running. */
+/* Takes the request for an attempt. ERR_BAD_STATE: it is not waiting any more, another of its session is running, or
+ * (held) the session's queue is paused. */
 struct cmd_claim {
 	struct store_op op;
 	int64_t row, incarnation, context_bytes;
+	bool held;           /* out */
+	bool stopped;        /* out, with OK: its session was killed or a person stopped it, so now it is stopped */
 	struct job_info job; /* out */
 };
 enum err cmd_claim_run(struct txn *t, struct store_op *op);
@@ -104,8 +120,45 @@ struct cmd_retry {
 	int64_t user;
 	struct str request_id;
 	struct job_info job; /* out */
+	struct str next_id;  /* out, with ERR_SESSION_KILLED: the conversation's session now */
 };
 enum err cmd_retry_run(struct txn *t, struct store_op *op);
+
+/* session:clear. The conditions, in this order:
+ *  1. The session, or the conversation and its session, is there; else ERR_NOT_FOUND.
+ *  2. A session that was killed already is not killed again: the answer is the same, and is_new is false.
+ *  3. Nobody else holds its lock; else ERR_SESSION_LOCKED.
+ * Then, in one commit: the session is killed, its automatic run ends, what waits in its queue is stopped, what runs is
+ * marked as stopped (which a restart honours), and the next session is made, whose id follows from the old one's. The
+ * same device is primary, under the next term. The Conversation names the new session.
+ *
+ * Of a project, one step clears the next few conversations; those that are locked are left out and named. */
+struct cleared {
+	struct str conversation_id, killed_id, session_id; /* session_id: the conversation's session now */
+	bool is_new;
+	struct str primary; /* of the new session, "" none */
+	int64_t term, fence;
+	struct job_info *stopped; /* what had waited */
+	size_t nstopped, cap;
+	enum err err; /* ERR_SESSION_LOCKED in a project: it was left out */
+	struct refusal refusal;
+};
+#define CLEAR_STEP 8
+struct cmd_clear {
+	struct store_op op; /* actor 0: what changes is news to the asking device too */
+	/* in */
+	int64_t user;
+	struct str device_id; /* who asks */
+	struct str session_id, conversation_id, project_id,
+		cursor; /* one of the first three; the last with a project */
+	int64_t boot_ms, incarnation;
+	const struct limits *limits;
+	/* out */
+	struct cleared list[CLEAR_STEP];
+	size_t n;
+	struct str next_cursor; /* of a project: STR_NONE when that was all of it */
+};
+enum err cmd_clear_run(struct txn *t, struct store_op *op);
 
 /* Text that arrived since the last commit, of any number of streams. */
 struct cmd_chunks {
@@ -125,7 +178,8 @@ struct cmd_request_get {
 };
 enum err cmd_request_get_run(struct txn *t, struct store_op *op);
 
-/* The same inside another command. */
+/* The same inside other commands: of a record that is at hand, and by name. */
+MUST_USE enum err request_load(struct txn *t, const struct record *r, struct job_info *job);
 MUST_USE enum err request_find(struct txn *t, int64_t user, struct str id, struct record *r, struct job_info *job,
 			       struct errinfo *info);
 

@@ -5,7 +5,8 @@
  * small table of functions. It does no I/O; the daemon performs the effects for real (host/work.c).
  *
  * Rules
- *  - One request at a time within a conversation's session, in the order they were committed; conversations in parallel.
+ *  - One request at a time within a conversation's session, by class and then in the order they were committed;
+ *    conversations in parallel. Of a session whose queue is paused none is begun.
  *  - A provider has a number of slots. Free slots go round-robin over users, then over a user's sessions.
  *  - A request that waits to be tried again keeps its session's place and holds no slot.
  *  - What a device is shown was committed first: text goes into a log (one command at a time, with everything that has
@@ -99,6 +100,14 @@ bool relay_stop(struct relay *r, struct str request_id, struct now now);
 size_t relay_stop_session(struct relay *r, int64_t user, struct str session_id, struct str conversation_id,
 			  struct now now);
 
+/* What people do to a session's queue, after it was committed (relay/queue.h). */
+/* It was paused (held) or resumed. `conv` is the row of the conversation. */
+void relay_hold(struct relay *r, int64_t conv, struct str session_id, bool held, struct now now);
+/* The waiting request in that row has another class now. */
+void relay_reorder(struct relay *r, int64_t row, int priority, struct now now);
+/* A waiting request was stopped on disk; `info` is what it is now. */
+void relay_dropped(struct relay *r, const struct job_info *info, struct now now);
+
 /* Timers: the next moment (boot ms) at which relay_tick has something to do, INT64_MAX when none. */
 int64_t relay_next_ms(const struct relay *r);
 void relay_tick(struct relay *r, struct now now);
@@ -110,6 +119,9 @@ size_t relay_watch(struct relay *r, struct now now);
 /* While more than RELAY_BUSY_STREAMS stream, text is gathered for this long before it is committed; 0 at once. */
 #define RELAY_BUSY_STREAMS 16
 #define RELAY_GATHER_MS 3
+/* While the store is behind, for this long: fewer, larger commands, and still text that seems to flow. */
+#define RELAY_BEHIND_MS 50
+void relay_behind(struct relay *r, bool behind);
 /* Text waiting for the pump is due: the host calls relay_pump then. */
 bool relay_pump_due(const struct relay *r);
 void relay_pump(struct relay *r, struct now now);
@@ -118,6 +130,7 @@ void relay_pump(struct relay *r, struct now now);
 struct job *relay_find(struct relay *r, struct str request_id);
 struct relay_counts {
 	int64_t open, running, waiting, retrying, streams;
+	int64_t held; /* of those that wait or retry: their session's queue is paused */
 };
 void relay_counts(const struct relay *r, struct relay_counts *out);
 int64_t relay_running_on(const struct relay *r, int provider);

@@ -69,6 +69,7 @@ enum err request_read(struct request *q, const struct record *r, struct arena *a
 		.attempt = get_int(o, "attempt", 0),
 		.base = get_int(o, "attemptBase", 0),
 		.owner = get_int(o, "owner", 0),
+		.priority = (int)get_int(o, "priority", PRIORITY_NORMAL),
 		.model = get_str(o, "model", arena),
 		.params = get_raw(o, "params", JSON_OBJ, arena),
 		.queued_ms = get_time(o, "queuedAt"),
@@ -106,6 +107,7 @@ void request_write(const struct request *q, struct record *r, struct arena *aren
 	jw_kint(&w, "attempt", q->attempt);
 	if (q->base != 0) jw_kint(&w, "attemptBase", q->base);
 	jw_kint(&w, "owner", q->owner);
+	if (q->priority != PRIORITY_NORMAL) jw_kint(&w, "priority", q->priority);
 	jw_kbool(&w, "needsResponse", request_is_open(q->state));
 	jw_kbool(&w, "isGenerating", q->state == RQ_CLAIMED);
 	jw_kbool(&w, "stopRequested", q->stop_requested);

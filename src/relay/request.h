@@ -19,6 +19,9 @@ struct str request_state_name(enum request_state s);
 /* The request of a message. Message ids are the devices' own, so two users may use the same one: the user's id goes in. */
 struct id request_id_of(struct str user_id, struct str message_id);
 
+/* Classes of a session's queue: all of a lower number go before a higher one. */
+enum { PRIORITY_HIGH = 0, PRIORITY_NORMAL = 1, PRIORITY_LOW = 2 };
+
 struct request {
 	struct str conversation_id, session_id, message_id, reply_id;
 	struct str device_id; /* who asked */
@@ -26,6 +29,7 @@ struct request {
 	int64_t attempt; /* of the running or last attempt; 0 before the first */
 	int64_t base;    /* attempts up to this one belong to earlier tries of a person */
 	int64_t owner;   /* incarnation that claimed it; 0 none */
+	int priority;    /* its class in the session's queue, PRIORITY_…; in the fields only when it is not normal */
 	bool stop_requested;
 	struct str model, params;                                           /* params: a JSON object, "" none */
 	int64_t queued_ms, last_started_ms, last_completed_ms, next_try_ms; /* wall; 0 none */

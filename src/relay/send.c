@@ -7,9 +7,12 @@
  *  3. The session, if one was named, is the conversation's current one; else ERR_SESSION_KILLED names that.
  *  4. Nobody else holds the session's lock; else ERR_SESSION_LOCKED.
  *  5. An automatic message comes from the primary and names the current term; else ERR_NOT_PRIMARY says who and which.
+ *     The session's automatic run is running, else ERR_AUTO_STOPPED, and nobody has followed the answer that it follows,
+ *     else ERR_ANSWERED: device/automatic.h, which also counts the message in the same commit.
  *  6. Attachments that `parts` refer to are this user's.
+ *  7. No other device sent the same a moment ago (content_net.c), or it is sent with `force`; else ERR_DUPLICATE.
  * Then, in one command and so in one commit: conversation and session if new, the message with the next ord, and the
- * request, claimed already when the caller holds a slot and nothing else of the session is open.
+ * request, claimed already when the caller holds a slot, nothing else of the session is open and its queue is not paused.
  *
  * What a message's sender first sent is kept beside the fields as `origin`, where edits do not reach it:
  *   bytes 0–15 first half of SHA-256 over the content   16–23 first feed place, little endian   24 asked for an answer */
@@ -194,25 +197,56 @@ static enum err find_conversation(struct txn *t, struct cmd_send *c, uint32_t zo
 	return OK;
 }
 
-/* Conditions 4 and 5. */
-static enum err judge_session(struct txn *t, struct cmd_send *c)
+/* The session a message goes to, as it was judged. */
+struct judged {
+	struct record record;
+	struct session session;
+	struct str device_id; /* the sender */
+};
+
+static struct automatic automatic_of(struct txn *t, struct cmd_send *c)
 {
-	struct record r;
-	struct session s;
+	struct run_clock clock = {c->op.now_ms, c->boot_ms, c->incarnation};
+	return (struct automatic){t, &c->op, c->limits, clock};
+}
+
+static enum err judge_automatic(struct txn *t, struct cmd_send *c, const struct record *conv, const struct judged *j)
+{
+	const struct session *s = &j->session;
+	if (!c->automatic) return OK;
+	if (!str_eq(s->primary, j->device_id) || s->term != c->term) {
+		c->refusal = (struct refusal){.device_id = s->primary, .term = s->term};
+		return ERR_NOT_PRIMARY;
+	}
+	struct automatic a = automatic_of(t, c);
+	struct automatic_message m = {c->message_id, c->parent, j->device_id};
+	return automatic_judge(&a, s, conv->zone, conv->row, &m, &c->refusal.run);
+}
+
+static enum err count_automatic(struct txn *t, struct cmd_send *c, struct judged *j)
+{
+	if (!c->automatic) return OK;
+	struct automatic a = automatic_of(t, c);
+	struct automatic_message m = {c->message_id, c->parent, j->device_id};
+	return automatic_sent(&a, &j->record, &j->session, &m);
+}
+
+/* Conditions 4 and 5. */
+static enum err judge_session(struct txn *t, struct cmd_send *c, const struct record *conv, struct judged *j)
+{
+	struct session *s = &j->session;
 	const struct principal *who = NULL;
-	enum err e = session_find(t, c->user, c->out_session_id, &r, &s, &c->op.info);
+	enum err e = session_find(t, c->user, c->out_session_id, &j->record, s, &c->op.info);
 	if (e == ERR_NOT_FOUND) return ERR_CORRUPT; /* a conversation's current session is there */
 	if (e == OK) e = txn_actor(t, &who);
 	if (e != OK) return e;
-	if (session_is_locked(&s, c->incarnation, c->boot_ms) && !str_eq(s.lock.device_id, who->device_id)) {
-		c->refusal = (struct refusal){.device_id = s.lock.device_id, .expires_ms = s.lock.expires_wall_ms};
+	j->device_id = who->device_id;
+	c->held = s->queue_paused;
+	if (session_is_locked(s, c->incarnation, c->boot_ms) && !str_eq(s->lock.device_id, who->device_id)) {
+		c->refusal = (struct refusal){.device_id = s->lock.device_id, .expires_ms = s->lock.expires_wall_ms};
 		return ERR_SESSION_LOCKED;
 	}
-	if (c->automatic && (!str_eq(s.primary, who->device_id) || s.term != c->term)) {
-		c->refusal = (struct refusal){.device_id = s.primary, .term = s.term};
-		return ERR_NOT_PRIMARY;
-	}
-	return OK;
+	return judge_automatic(t, c, conv, j);
 }
 
 /* Condition 6, and the references that keep the attachments from being collected. */
@@ -292,7 +326,7 @@ static enum err put_request(struct txn *t, struct cmd_send *c, const struct reco
 	if (open >= c->open_max)
 		return err_set(&c->op.info, ERR_TOO_MANY, "openRequests (%lld) requests are not finished yet",
 			       (long long)c->open_max);
-	c->claimed = c->claim && open == 0;
+	c->claimed = c->claim && open == 0 && !c->held;
 	const struct principal *who = NULL;
 	struct request *q = &c->job.request;
 	e = txn_actor(t, &who);
@@ -305,6 +339,7 @@ static enum err put_request(struct txn *t, struct cmd_send *c, const struct reco
 			      .state = c->claimed ? RQ_CLAIMED : RQ_QUEUED,
 			      .attempt = c->claimed ? 1 : 0,
 			      .owner = c->claimed ? c->incarnation : 0,
+			      .priority = c->priority,
 			      .model = arena_str(arena, c->model),
 			      .params = arena_str(arena, c->params),
 			      .queued_ms = txn_now_ms(t),
@@ -333,9 +368,10 @@ enum err cmd_send_run(struct txn *t, struct store_op *op)
 	uint32_t zone;
 	bool is_new;
 	struct record conv, msg;
+	struct judged session;
 	struct str conversation_id = c->conversation_id;
 	/* It may be run again after it was taken back: nothing of the first time may stay. */
-	c->duplicate = c->claimed = c->has_request = false;
+	c->duplicate = c->claimed = c->has_request = c->held = false;
 	c->ord = c->at_ms = c->tag_seq = 0;
 	c->out_session_id = STR_NONE;
 	c->refusal = (struct refusal){0};
@@ -346,9 +382,12 @@ enum err cmd_send_run(struct txn *t, struct store_op *op)
 	e = check_id(t, c, zone, digest, &is_new);
 	if (e != OK || !is_new) return e;
 	e = find_conversation(t, c, zone, conversation_id, &conv);
-	if (e == OK) e = judge_session(t, c);
+	if (e == OK) e = judge_session(t, c, &conv, &session);
 	if (e == OK) e = refer_assets(t, c);
+	if (e == OK) e = content_net_check(t, c, &conv);
 	if (e == OK) e = put_message(t, c, &conv, digest, &msg);
+	if (e == OK) e = count_automatic(t, c, &session);
 	if (e == OK && c->wants_answer) e = put_request(t, c, &conv);
+	if (e == OK) content_net_note(c, &msg);
 	return e;
 }

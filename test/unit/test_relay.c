@@ -1,264 +1,7 @@
-/* The relay over a real store, with provider calls that the test plays itself. */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include "store_fixture.h"
+/* The relay over a real store. */
+#include "relay_rig.h"
 
 #include "relay/relay.h"
-
-#define MAX_CALLS 64
-
-struct played { /* a provider call the relay started */
-	struct job *job;
-	char text[64]; /* of the last message of its view */
-	size_t nmessages;
-	bool live, paused;
-};
-
-struct rig {
-	struct fixture f;
-	struct relay *relay;
-	struct played calls[MAX_CALLS];
-	size_t ncalls;
-	int outstanding; /* commands at the store */
-	int64_t boot_ms;
-	struct buf shown; /* published text of whatever streams */
-	char events[4096];
-	bool lose_next; /* the next command's answer is lost */
-	int64_t slots;
-	int64_t incarnation;
-};
-
-static struct now rig_now(struct rig *r) { return (struct now){r->f.now_ms, r->boot_ms}; }
-
-static void op_done(struct store_op *op)
-{
-	struct rig *r = op->ctx;
-	r->outstanding--;
-	if (r->lose_next) {
-		r->lose_next = false;
-		relay_drop_op(op);
-		return;
-	}
-	relay_committed(r->relay, op, rig_now(r));
-}
-
-static void fx_submit(void *ctx, struct store_op *op)
-{
-	struct rig *r = ctx;
-	op->done = op_done;
-	op->ctx = r;
-	r->outstanding++;
-	store_submit(r->f.store, op);
-}
-
-static void *fx_start(void *ctx, struct job *j, const struct talk_message *m, size_t n)
-{
-	struct rig *r = ctx;
-	assert_in_range(r->ncalls, 0, MAX_CALLS - 1);
-	struct played *p = &r->calls[r->ncalls++];
-	*p = (struct played){.job = j, .nmessages = n, .live = true};
-	assert_true(n > 0);
-	(void)str_copy(m[n - 1].text, p->text, sizeof p->text);
-	return p;
-}
-
-static void fx_cancel(void *ctx, void *call)
-{
-	(void)ctx;
-	((struct played *)call)->live = false;
-}
-static void fx_pause(void *ctx, void *call, bool paused)
-{
-	(void)ctx;
-	((struct played *)call)->paused = paused;
-}
-static void fx_publish(void *ctx, const struct delta *d)
-{
-	struct rig *r = ctx;
-	if (d->kind == STREAM_TEXT) buf_add_str(&r->shown, d->text);
-}
-static void fx_state(void *ctx, struct job *j)
-{
-	(void)ctx;
-	(void)j;
-}
-static void fx_event(void *ctx, const char *type, const struct job *j, enum err e, struct str detail)
-{
-	struct rig *r = ctx;
-	size_t n = strlen(r->events);
-	(void)j;
-	(void)e;
-	(void)detail;
-	(void)snprintf(r->events + n, sizeof r->events - n, "%s ", type);
-}
-
-static const struct relay_effects effects = {fx_submit, fx_start, fx_cancel, fx_pause, fx_publish, fx_state, fx_event};
-
-static int provider_of(void *ctx, struct str model)
-{
-	(void)ctx;
-	return str_eq(model, STR("nobody")) ? -1 : 0;
-}
-
-static void relay_open(struct rig *r)
-{
-	struct relay_config c = {.limits = &r->f.limits,
-				 .incarnation = r->incarnation,
-				 .nproviders = 1,
-				 .slots = &r->slots,
-				 .seed = 1,
-				 .provider_of = provider_of,
-				 .effects = &effects,
-				 .ctx = r};
-	r->relay = relay_new(&c);
-	relay_start(r->relay, rig_now(r));
-}
-
-static void rig_init(struct rig *r, int64_t slots)
-{
-	memset(r, 0, sizeof *r);
-	fixture_init(&r->f);
-	buf_init(&r->shown, BUF_NO_LIMIT);
-	r->slots = slots;
-	r->boot_ms = 1000000;
-	r->incarnation = store_incarnation(r->f.store);
-	relay_open(r);
-}
-
-/* Until no command is on its way; the pump runs as the loop would run it. */
-static void settle(struct rig *r)
-{
-	do {
-		relay_pump(r->relay, rig_now(r));
-		while (r->outstanding > 0) {
-			while (sem_wait(&r->f.woken) != 0) {
-			}
-			store_poll(r->f.store);
-		}
-		relay_tick(r->relay, rig_now(r));
-	} while (r->outstanding > 0 || relay_pump_due(r->relay));
-}
-
-static void rig_release(struct rig *r)
-{
-	relay_halt(r->relay);
-	while (r->outstanding > 0) {
-		while (sem_wait(&r->f.woken) != 0) {
-		}
-		store_poll(r->f.store);
-	}
-	relay_free(r->relay);
-	buf_release(&r->shown);
-	fixture_release(&r->f);
-}
-
-struct sent {
-	struct cmd_send cmd;
-	bool done;
-};
-static void send_done(struct store_op *op) { CONTAINER_OF(op, struct sent, cmd.op)->done = true; }
-
-/* Sends a message as a device would and tells the relay. The command's results stay in *s; release its op. */
-static enum err send_as(struct rig *r, struct sent *s, int64_t user, uint32_t actor, const char *id, const char *conv,
-			const char *text, bool admit)
-{
-	int provider = -1;
-	*s = (struct sent){0};
-	store_op_init(&s->cmd.op, cmd_send_run, send_done, actor, r->f.now_ms++);
-	s->cmd.op.bytes = 100;
-	s->cmd.user = user;
-	s->cmd.user_id = STR("u");
-	s->cmd.message_id = str_c(id);
-	s->cmd.conversation_id = str_c(conv);
-	s->cmd.text = str_c(text);
-	s->cmd.wants_answer = true;
-	s->cmd.model = STR("m");
-	s->cmd.params = STR("");
-	s->cmd.incarnation = r->incarnation;
-	s->cmd.context_bytes = 1000;
-	s->cmd.open_max = 100;
-	s->cmd.claim = relay_reserve(r->relay, str_c(conv), STR("m"), &provider);
-	if (!s->cmd.claim) provider = -1;
-	store_submit(r->f.store, &s->cmd.op);
-	while (!s->done) {
-		while (sem_wait(&r->f.woken) != 0) {
-		}
-		store_poll(r->f.store);
-	}
-	enum err e = s->cmd.op.err;
-	if (e == OK && !s->cmd.duplicate && admit) relay_admit(r->relay, &s->cmd.job, provider, rig_now(r));
-	else if (provider >= 0) relay_unreserve(r->relay, provider, rig_now(r));
-	return e;
-}
-
-static void say(struct rig *r, const char *id, const char *conv, const char *text)
-{
-	struct sent s;
-	assert_int_equal(send_as(r, &s, r->f.user, r->f.actor, id, conv, text, true), OK);
-	store_op_release(&s.cmd.op);
-	settle(r);
-}
-
-static void text(struct rig *r, size_t call, const char *t)
-{
-	assert_true(r->calls[call].live);
-	relay_call_text(r->relay, r->calls[call].job, STREAM_TEXT, str_c(t), rig_now(r));
-	settle(r);
-}
-
-static void end(struct rig *r, size_t call, enum err e, bool retryable)
-{
-	r->calls[call].live = false;
-	struct call_end how = {
-		.err = e, .retryable = retryable, .input_tokens = 3, .output_tokens = 5, .finish_reason = STR("stop")};
-	relay_call_done(r->relay, r->calls[call].job, &how, rig_now(r));
-	settle(r);
-}
-
-struct look {
-	struct record rec;
-	struct str type, name;
-	uint32_t zone;
-};
-static enum err look_run(struct txn *t, void *ctx)
-{
-	struct look *l = ctx;
-	uint32_t type;
-	enum err e = txn_type(t, l->type, false, &type);
-	return e == OK ? txn_get(t, l->zone, type, l->name, &l->rec) : e;
-}
-
-/* Whether the record exists and its fields hold `needle`. */
-static bool has(struct rig *r, const char *type, struct str name, const char *needle)
-{
-	struct call c;
-	struct look l = {.type = str_c(type), .name = name, .zone = r->f.zone};
-	call_init(&r->f, &c, look_run, &l);
-	store_read(r->f.store, &c.op);
-	await(&r->f, &c);
-	bool found = c.op.err == OK && memmem(l.rec.fields.p, l.rec.fields.n, needle, strlen(needle)) != NULL;
-	store_op_release(&c.op);
-	return found;
-}
-
-static struct id request_of(const char *message) { return request_id_of(STR("u"), str_c(message)); }
-static struct id reply_of(const char *message)
-{
-	struct id q = request_of(message);
-	return id_derive(id_str(&q), "reply");
-}
-static bool request_has(struct rig *r, const char *message, const char *needle)
-{
-	struct id q = request_of(message);
-	return has(r, "Request", id_str(&q), needle);
-}
-static bool reply_has(struct rig *r, const char *message, const char *needle)
-{
-	struct id q = reply_of(message);
-	return has(r, "Message", id_str(&q), needle);
-}
 
 /* ---- the tests ---- */
 
@@ -437,7 +180,7 @@ static void a_failed_attempt_is_tried_again_as_a_new_stream(void **state)
 	assert_true(reply_has(&r, "m1", "\"text\":\"whole\""));
 	assert_true(request_has(&r, "m1", "\"attempt\":2"));
 	assert_true(request_has(&r, "m1", "provider_interrupted"));
-	assert_int_equal(run_read(&r.f, stream_look_run, &l), OK);
+	assert_int_equal(run_on_reader(&r.f, stream_look_run, &l), OK);
 	assert_string_equal(l.text, "lost beginning");
 	rig_release(&r);
 }
@@ -547,20 +290,30 @@ static void a_provider_faster_than_the_disk_is_paused(void **state)
 	rig_release(&r);
 }
 
-struct reopened {
-	struct rig *r;
-	struct cmd_open_requests open;
-};
-static enum err give_chunk(void *ctx, const struct chunk *c)
+static void text_is_gathered_while_the_store_is_behind(void **state)
 {
-	relay_recover_chunk(((struct reopened *)ctx)->r->relay, c);
-	return OK;
-}
-static enum err recover_run(struct txn *t, void *ctx)
-{
-	struct reopened *o = ctx;
-	enum err e = txn_chunks(t, give_chunk, o);
-	return e == OK ? cmd_open_requests_run(t, &o->open.op) : e;
+	struct rig r;
+	(void)state;
+	rig_init(&r, 1);
+	say(&r, "m1", "c1", "hello");
+	relay_behind(r.relay, true);
+	text(&r, 0, "a");
+	assert_true(str_eq(buf_str(&r.shown), STR("a")));
+	for (int i = 0; i < 3; i++) {
+		relay_call_text(r.relay, r.calls[0].job, STREAM_TEXT, STR("b"), rig_now(&r));
+		relay_pump(r.relay, rig_now(&r));
+		assert_int_equal(r.outstanding, 0);
+	}
+	r.boot_ms += RELAY_BEHIND_MS;
+	assert_true(relay_next_ms(r.relay) <= r.boot_ms);
+	relay_tick(r.relay, rig_now(&r));
+	assert_int_equal(r.outstanding, 1); /* all of it in one command */
+	settle(&r);
+	assert_true(str_eq(buf_str(&r.shown), STR("abbb")));
+	relay_behind(r.relay, false);
+	end(&r, 0, OK, false);
+	assert_true(reply_has(&r, "m1", "\"text\":\"abbb\""));
+	rig_release(&r);
 }
 
 static void a_new_daemon_takes_up_what_the_old_one_left(void **state)
@@ -571,39 +324,41 @@ static void a_new_daemon_takes_up_what_the_old_one_left(void **state)
 	say(&r, "m1", "c1", "hello");
 	struct stream_look l = {.row = job_row(r.calls[0].job), .attempt = 1};
 	text(&r, 0, "survives");
-	/* The process is gone; what is on disk stays. */
-	relay_halt(r.relay);
-	relay_free(r.relay);
-	r.incarnation++;
-	struct relay_config c = {.limits = &r.f.limits,
-				 .incarnation = r.incarnation,
-				 .nproviders = 1,
-				 .slots = &r.slots,
-				 .seed = 1,
-				 .provider_of = provider_of,
-				 .effects = &effects,
-				 .ctx = &r};
-	r.relay = relay_new(&c);
-	struct reopened o = {.r = &r};
-	store_op_init(&o.open.op, NULL, NULL, 0, r.f.now_ms++);
-	struct call call;
-	call_init(&r.f, &call, recover_run, &o);
-	store_read(r.f.store, &call.op);
-	await(&r.f, &call);
-	assert_int_equal(call.op.err, OK);
-	assert_int_equal(o.open.n, 1);
-	relay_recover_job(r.relay, &o.open.list[0], rig_now(&r));
-	relay_start(r.relay, rig_now(&r));
-	settle(&r);
-	store_op_release(&call.op);
-	store_op_release(&o.open.op);
+	reopen(&r);
 	assert_int_equal(r.ncalls, 2);
-	assert_int_equal(run_read(&r.f, stream_look_run, &l), OK);
+	assert_int_equal(run_on_reader(&r.f, stream_look_run, &l), OK);
 	assert_string_equal(l.text, "survives");
 	assert_true(request_has(&r, "m1", "\"attempt\":2"));
 	text(&r, 1, "again");
 	end(&r, 1, OK, false);
 	assert_true(reply_has(&r, "m1", "\"text\":\"again\""));
+	rig_release(&r);
+}
+
+/* The order in which open requests are read is not the order in which they run. */
+static void a_new_daemon_ends_what_ran_although_another_was_read_before_it(void **state)
+{
+	struct rig r;
+	(void)state;
+	rig_init(&r, 4);
+	say(&r, "m1", "c", "one");
+	say(&r, "m2", "c", "two");
+	r.priority = PRIORITY_HIGH;
+	say(&r, "m3", "c", "three");
+	text(&r, 0, "eins");
+	end(&r, 0, OK, false);
+	assert_int_equal(r.ncalls, 2);
+	assert_string_equal(r.calls[1].text, "three");
+	text(&r, 1, "dr");
+
+	reopen(&r);
+	assert_int_equal(r.ncalls, 3);
+	assert_string_equal(r.calls[2].text, "three");
+	text(&r, 2, "drei");
+	end(&r, 2, OK, false);
+	assert_true(reply_has(&r, "m3", "\"text\":\"drei\""));
+	assert_int_equal(r.ncalls, 4);
+	assert_string_equal(r.calls[3].text, "two");
 	rig_release(&r);
 }
 
@@ -645,7 +400,9 @@ int main(void)
 		cmocka_unit_test(the_watchdog_ends_an_attempt_without_a_sign_of_life),
 		cmocka_unit_test(the_watchdog_pumps_again_when_an_answer_was_lost),
 		cmocka_unit_test(a_provider_faster_than_the_disk_is_paused),
+		cmocka_unit_test(text_is_gathered_while_the_store_is_behind),
 		cmocka_unit_test(a_new_daemon_takes_up_what_the_old_one_left),
+		cmocka_unit_test(a_new_daemon_ends_what_ran_although_another_was_read_before_it),
 		cmocka_unit_test(the_same_id_is_acknowledged_again_and_other_content_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
