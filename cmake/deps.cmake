@@ -22,6 +22,8 @@ set(roost_pkgs
 	libxxhash 0.8
 	libedit 3.1
 	libqrencode 4.1
+	libutf8proc 2.5
+	avahi-client 0.8
 	libcyaml 1.3
 )
 while(roost_pkgs)

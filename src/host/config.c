@@ -474,6 +474,7 @@ void config_init(struct config *c)
 		.tls_key = "",
 		.hosts = nothing,
 		.origins = nothing,
+		.mdns = true,
 		.journal = true,
 		.default_model = "local:test",
 		.log_level = LOG_INFO,

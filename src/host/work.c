@@ -9,6 +9,7 @@
 #define WATCH_MS 10000
 #define TRIM_ROWS 4096 /* trim the chunk log when this many rows have become useless */
 #define COMPACT_MS 60000
+#define BEHIND_WINDOW_US 2000
 
 struct work {
 	struct work_options o;
@@ -21,6 +22,7 @@ struct work {
 	struct cmd_open_requests *sweeping;
 	int64_t trimmed; /* chunks below this id are gone */
 	bool stopping;
+	bool is_behind; /* more than half of the writer's queue is full */
 	bool freeze_nudge, freeze_sweep, freeze_worker, freeze_stream;
 	struct store_op *frozen_op; /* the one whose answer was lost; the relay still waits for it */
 	void (*ready)(void *ctx, enum err e);
@@ -187,9 +189,21 @@ void work_kick(struct work *w)
 	uv_timer_start(&w->due, on_due, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
+/* Past half of the writer's queue the disk is what everybody waits for: streams are written in larger pieces, and a commit
+ * waits for company. */
+static void weigh_store(struct work *w)
+{
+	bool behind = (int64_t)store_queue_bytes(w->o.store) > w->o.limits->writer_queue_bytes / 2;
+	if (behind == w->is_behind) return;
+	w->is_behind = behind;
+	relay_behind(w->relay, behind);
+	store_set_window_us(w->o.store, behind ? BEHIND_WINDOW_US : 0);
+}
+
 static void on_prepare(uv_prepare_t *p)
 {
 	struct work *w = p->data;
+	weigh_store(w);
 	if (relay_pump_due(w->relay)) {
 		relay_pump(w->relay, work_now(w));
 		work_kick(w);

@@ -358,7 +358,10 @@ static void receive(struct conn *c)
 		if (c->tls == NULL) {
 			give(c, c->io->in, (size_t)n);
 		} else {
-			tls_feed(c->tls, c->io->in, (size_t)n);
+			if (!tls_feed(c->tls, c->io->in, (size_t)n)) {
+				conn_abort(c);
+				return;
+			}
 			give_tls(c);
 		}
 		if (n < IO_BYTES) return;

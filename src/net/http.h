@@ -114,11 +114,13 @@ struct ws_hooks {
  * request is gone after it. `hooks` must live as long as the program. NULL (and an answer was sent) when the upgrade
  * headers are wrong. */
 struct ws *ws_accept(struct http_req *r, const char *subprotocol, const struct ws_hooks *hooks, void *ctx);
-/* Sends at once when the socket takes it, queues otherwise. False when the queue passed `hard` bytes: nothing was queued. */
+/* Sends at once when the socket takes it, queues otherwise. False when the queue would pass `hard` bytes: nothing was
+ * queued, and `drained` will tell when there is room. An empty queue takes a frame of any length. */
 bool ws_send(struct ws *w, struct frame *f, size_t hard);
 size_t ws_queued(const struct ws *w);
 void ws_pause(struct ws *w, bool paused);                  /* back-pressure: stop reading this socket */
 void ws_close(struct ws *w, int code, const char *reason); /* closed follows, later */
+void ws_ping(struct ws *w);                                /* asks for a sign of life now; `alive` tells of it */
 struct str ws_peer(const struct ws *w);
 /* The echo route of the conformance runner: answers each message, text or binary, with itself. */
 struct ws *ws_accept_echo(struct http_req *r);

@@ -133,7 +133,12 @@ static void admit(struct listener *l, int fd, const struct sockaddr_storage *sa)
 		refuse_curtly(s, fd, l->tls != NULL);
 		return;
 	}
-	struct http_conn *hc = http_conn_new(s, fd, l->tls != NULL ? tls_new(l->tls, NULL) : NULL);
+	struct tls *tls = l->tls != NULL ? tls_new(l->tls, NULL) : NULL;
+	if (l->tls != NULL && tls == NULL) {
+		refuse_curtly(s, fd, true);
+		return;
+	}
+	struct http_conn *hc = http_conn_new(s, fd, tls);
 	hc->is_local = l->path != NULL;
 	hc->is_tls = l->tls != NULL;
 	set_peer(hc, sa);

@@ -31,11 +31,15 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static struct tls_context *context_new(const SSL_METHOD *method)
+static struct tls_context *context_new(const SSL_METHOD *method, struct errinfo *info)
 {
+	SSL_CTX *ssl = SSL_CTX_new(method);
+	if (ssl == NULL) {
+		(void)!err_set(info, ERR_NOMEM, "OpenSSL could not start: %s", reason());
+		return NULL;
+	}
 	struct tls_context *ctx = xcalloc(1, sizeof *ctx);
-	ctx->ssl = SSL_CTX_new(method);
-	if (ctx->ssl == NULL) die(70, "OpenSSL could not start: %s", reason());
+	ctx->ssl = ssl;
 	SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx->ssl,
 			    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
@@ -47,9 +51,10 @@ static struct tls_context *context_new(const SSL_METHOD *method)
 
 enum err tls_context_server(const char *cert_path, const char *key_path, struct tls_context **out, struct errinfo *info)
 {
-	struct tls_context *ctx = context_new(TLS_server_method());
-	enum err e = OK;
 	ERR_clear_error();
+	struct tls_context *ctx = context_new(TLS_server_method(), info);
+	enum err e = OK;
+	if (ctx == NULL) return ERR_NOMEM;
 	SSL_CTX_set_alpn_select_cb(ctx->ssl, choose_alpn, NULL);
 	if (SSL_CTX_use_certificate_chain_file(ctx->ssl, cert_path) != 1)
 		e = err_set(info, ERR_CONFIG, "TLS certificate %s: %s", cert_path, reason());
@@ -67,8 +72,9 @@ enum err tls_context_server(const char *cert_path, const char *key_path, struct 
 
 enum err tls_context_client(const char *ca_path, struct tls_context **out, struct errinfo *info)
 {
-	struct tls_context *ctx = context_new(TLS_client_method());
 	ERR_clear_error();
+	struct tls_context *ctx = context_new(TLS_client_method(), info);
+	if (ctx == NULL) return ERR_NOMEM;
 	SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, NULL);
 	int ok = ca_path != NULL ? SSL_CTX_load_verify_file(ctx->ssl, ca_path)
 				 : SSL_CTX_set_default_verify_paths(ctx->ssl);
@@ -93,7 +99,11 @@ struct tls *tls_new(struct tls_context *ctx, const char *server_name)
 	t->ssl = SSL_new(ctx->ssl);
 	t->in = BIO_new(BIO_s_mem());
 	t->out = BIO_new(BIO_s_mem());
-	if (t->ssl == NULL || t->in == NULL || t->out == NULL) die(71, "out of memory: TLS connection");
+	if (t->ssl == NULL || t->in == NULL || t->out == NULL) {
+		BIO_free(t->in);
+		BIO_free(t->out);
+		goto failed;
+	}
 	BIO_set_mem_eof_return(t->in, -1); /* empty means "later", not "end" */
 	BIO_set_mem_eof_return(t->out, -1);
 	SSL_set_bio(t->ssl, t->in, t->out);
@@ -102,9 +112,10 @@ struct tls *tls_new(struct tls_context *ctx, const char *server_name)
 		return t;
 	}
 	SSL_set_connect_state(t->ssl);
-	if (SSL_set_tlsext_host_name(t->ssl, server_name) != 1 || SSL_set1_host(t->ssl, server_name) != 1)
-		die(71, "out of memory: TLS connection");
-	return t;
+	if (SSL_set_tlsext_host_name(t->ssl, server_name) == 1 && SSL_set1_host(t->ssl, server_name) == 1) return t;
+failed:
+	tls_free(t);
+	return NULL;
 }
 
 void tls_free(struct tls *t)
@@ -114,10 +125,7 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
-void tls_feed(struct tls *t, const char *p, size_t n)
-{
-	if (BIO_write(t->in, p, (int)n) != (int)n) die(71, "out of memory: %zu bytes of TLS input", n);
-}
+bool tls_feed(struct tls *t, const char *p, size_t n) { return BIO_write(t->in, p, (int)n) == (int)n; }
 
 enum tls_result tls_read(struct tls *t, char *out, size_t cap, size_t *out_n)
 {

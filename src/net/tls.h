@@ -17,12 +17,12 @@ MUST_USE enum err tls_context_server(const char *cert_path, const char *key_path
 MUST_USE enum err tls_context_client(const char *ca_path, struct tls_context **out, struct errinfo *info);
 void tls_context_free(struct tls_context *ctx); /* connections made from it go on */
 
-struct tls *tls_new(struct tls_context *ctx,
-		    const char *server_name); /* the name a client expects; NULL for a server */
+/* `server_name`: the name a client expects; NULL for a server. NULL: OpenSSL has no memory for it. */
+struct tls *tls_new(struct tls_context *ctx, const char *server_name);
 void tls_free(struct tls *t);
 
-/* Bytes that came from the socket. */
-void tls_feed(struct tls *t, const char *p, size_t n);
+/* Bytes that came from the socket. False: OpenSSL has no memory for them, and the connection is lost. */
+MUST_USE bool tls_feed(struct tls *t, const char *p, size_t n);
 enum tls_result { TLS_DATA, TLS_MORE, TLS_END, TLS_BAD };
 /* Plain bytes out, performing the handshake on the way. TLS_MORE: feed first. TLS_END: the peer said goodbye. */
 enum tls_result tls_read(struct tls *t, char *out, size_t cap, size_t *out_n);

@@ -76,7 +76,8 @@ bool ws_send(struct ws *w, struct frame *f, size_t hard)
 	if (w->is_deflate) f = frame_packed(f, w->hc->s->zip);
 	if (c->out_bytes + frame_len(f) > hard) {
 		if (!c->is_blocked) conn_flush(c);
-		if (c->out_bytes + frame_len(f) > hard) return false;
+		/* An empty queue takes any frame: nothing would ever tell its sender to try again. */
+		if (c->out_bytes > 0 && c->out_bytes + frame_len(f) > hard) return false;
 	}
 	conn_send_frame(c, f);
 	return true;
@@ -122,6 +123,14 @@ void ws_close(struct ws *w, int code, const char *reason)
 	w->code = code;
 	conn_resume(c); /* the peer's close frame must be able to come */
 	conn_deadline(c, conn_now(c) + CLOSE_MS);
+}
+
+void ws_ping(struct ws *w)
+{
+	if (w->is_closing || w->is_over) return;
+	w->is_pinged = true;
+	send_control(w, WS_PING, STR_NONE);
+	arm(w);
 }
 
 void ws_shut_down(struct ws *w)

@@ -30,7 +30,8 @@ struct ws_client {
 	struct ws_client_spec spec;
 	enum state state;
 	bool is_tls, has_socket, is_given_up;
-	char *host, *name, *path, *socket_path, *subprotocol, *headers;
+	char *host, *name, *path, *socket_path, *subprotocol, *headers, *post;
+	size_t post_n;
 	uint16_t port;
 	struct tls_context *tls;
 	uv_getaddrinfo_t resolve;
@@ -62,6 +63,8 @@ static void client_free(struct ws_client *w)
 	free(w->subprotocol);
 	if (w->headers != NULL) secret_wipe(w->headers, strlen(w->headers));
 	free(w->headers);
+	if (w->post != NULL) secret_wipe(w->post, w->post_n);
+	free(w->post);
 	free(w);
 }
 
@@ -117,7 +120,28 @@ void ws_client_close(struct ws_client *w, int code)
 	else uv_cancel((uv_req_t *)&w->resolve);
 }
 
+void ws_client_abort(struct ws_client *w)
+{
+	if (w->state == OPEN) conn_flush(&w->conn);
+	w->is_given_up = true;
+	if (w->has_socket) conn_abort(&w->conn);
+	else if (w->state == RESOLVING) uv_cancel((uv_req_t *)&w->resolve);
+}
+
 /* ---- the upgrade ------------------------------------------------------------------------------------------------- */
+
+static void send_post(struct ws_client *w)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	buf_addf(&b,
+		 "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+		 "Connection: close\r\n%s\r\n",
+		 w->path, w->host, w->post_n, w->headers);
+	buf_add(&b, w->post, w->post_n);
+	conn_send(&w->conn, buf_str(&b));
+	secret_wipe(b.p, b.n);
+	buf_release(&b);
+}
 
 static void send_upgrade(struct ws_client *w)
 {
@@ -185,8 +209,15 @@ static bool judge_answer(struct ws_client *w, size_t head_n)
 	} else if (status != 101) {
 		(void)!str_to_int(answer_field(head, STR("content-length")), &length);
 		if ((int64_t)body.n < length && !w->conn.is_eof) return false;
-		refuse(w, status, body);
-	} else if (!str_eq(answer_field(head, STR("sec-websocket-accept")), str_c(w->accept))) {
+		if (w->post == NULL || status >= 300) {
+			refuse(w, status, body);
+			return true;
+		}
+		w->state = OVER;
+		w->code = WS_CODE_NORMAL;
+		w->spec.answered(w->spec.ctx, (int)status, body);
+		conn_abort(&w->conn);
+	} else if (w->accept[0] == '\0' || !str_eq(answer_field(head, STR("sec-websocket-accept")), str_c(w->accept))) {
 		fail(w, ERR_UNAVAILABLE, "the server's Sec-WebSocket-Accept is wrong");
 	} else if (w->subprotocol != NULL &&
 		   !str_eq(answer_field(head, STR("sec-websocket-protocol")), str_c(w->subprotocol))) {
@@ -316,18 +347,28 @@ static const struct conn_proto client_proto = {
 
 static bool begin(struct ws_client *w, const struct sockaddr *sa, socklen_t n)
 {
+	struct tls *tls = NULL;
 	int on = 1, fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) return false;
 	if (sa->sa_family != AF_UNIX) (void)!setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (connect(fd, sa, n) != 0 && errno != EINPROGRESS) {
+	if (w->is_tls && (tls = tls_new(w->tls, w->name)) == NULL) {
 		close(fd);
+		errno = ENOMEM;
+		return false;
+	}
+	if (connect(fd, sa, n) != 0 && errno != EINPROGRESS) {
+		int why = errno;
+		tls_free(tls);
+		close(fd);
+		errno = why;
 		return false;
 	}
 	w->state = UPGRADING;
 	w->has_socket = true;
-	conn_init(&w->conn, w->io, fd, w->is_tls ? tls_new(w->tls, w->name) : NULL, &client_proto);
+	conn_init(&w->conn, w->io, fd, tls, &client_proto);
 	conn_deadline(&w->conn, w->deadline_ms);
-	send_upgrade(w);
+	if (w->post != NULL) send_post(w);
+	else send_upgrade(w);
 	return true;
 }
 
@@ -394,7 +435,16 @@ static enum err start_unix(struct ws_client *w, struct errinfo *info)
 static enum err start_tcp(struct ws_client *w, struct errinfo *info)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+	struct sockaddr_in6 six;
+	struct sockaddr_in four;
 	char port[8];
+	bool is_six = uv_ip6_addr(w->name, w->port, &six) == 0;
+	if (is_six || uv_ip4_addr(w->name, w->port, &four) == 0) {
+		if (begin(w, is_six ? (struct sockaddr *)&six : (struct sockaddr *)&four,
+			  is_six ? sizeof six : sizeof four))
+			return OK;
+		return err_set(info, ERR_UNAVAILABLE, "%s: %s", w->host, strerror(errno));
+	}
 	snprintf(port, sizeof port, "%u", w->port);
 	w->resolve.data = w;
 	int r = uv_getaddrinfo(w->loop, &w->resolve, on_resolved, w->name, port, &hints);
@@ -411,6 +461,8 @@ enum err ws_client_start(uv_loop_t *loop, const struct ws_client_spec *spec, str
 	w->headers = join_headers(spec->headers);
 	w->socket_path = spec->socket_path != NULL ? xstrdup(spec->socket_path) : NULL;
 	w->subprotocol = spec->subprotocol != NULL ? xstrdup(spec->subprotocol) : NULL;
+	w->post = spec->post.p != NULL ? str_dup(spec->post) : NULL;
+	w->post_n = spec->post.n;
 	w->rules = (struct ws_rules){.max_bytes = spec->max_bytes, .is_client = true};
 	w->code = WS_CODE_LOST;
 	w->deadline_ms = (int64_t)uv_now(loop) + spec->connect_ms;

@@ -1,5 +1,7 @@
 /* A WebSocket client on the loop: over TCP, TLS or a Unix socket, text messages only. Loop thread only.
  *
+ * With `post` it asks one question over HTTP instead: what pairs a device before there is a credential for a WebSocket.
+ *
  * It answers pings, pings the server itself after ping_ms of silence, and gives up after twice that. It never
  * reconnects: that is the caller's decision. */
 #ifndef ROOST_NET_WS_CLIENT_H
@@ -17,9 +19,11 @@ struct ws_client_spec {
 	const char *const *headers; /* "Name: value", NULL-terminated; may be NULL. Never logged */
 	const char *subprotocol;    /* NULL for none; the server must choose it */
 	const char *ca_path;        /* certificates to trust instead of the system's; NULL */
+	struct str post;            /* a JSON body to POST to the URL; STR_NONE: a WebSocket */
 	size_t max_bytes;           /* the largest message taken */
 	int64_t connect_ms;         /* from the start to the end of the upgrade */
 	int64_t ping_ms;
+	void (*answered)(void *ctx, int status, struct str body); /* to `post`; `closed` follows */
 	void (*open)(void *ctx);
 	void (*message)(void *ctx, struct str text);
 	/* The last call; the client is freed after it. `e` is OK after a close by either side with `code`; otherwise the
@@ -35,5 +39,7 @@ bool ws_client_send(struct ws_client *w, struct str text); /* false when it is n
 size_t ws_client_queued(const struct ws_client *w);        /* bytes the socket would not take */
 /* Closes in order; `closed` follows. Before `open` it just gives up. */
 void ws_client_close(struct ws_client *w, int code);
+/* Closes at once: writes what the socket takes, waits for nobody. `closed` follows when the loop turns. */
+void ws_client_abort(struct ws_client *w);
 
 #endif

@@ -88,7 +88,7 @@ size_t ws_head(unsigned char out[WS_HEAD_MAX], unsigned first_byte, size_t n, co
 void ws_mask(char *p, size_t n, const unsigned char mask[4], unsigned phase);
 /* A Sec-WebSocket-Key out of 16 random bytes: 24 characters and a NUL. */
 void ws_nonce_key(const unsigned char nonce[16], char out[25]);
-/* The answer to a Sec-WebSocket-Key: 28 characters and a NUL. */
+/* The answer to a Sec-WebSocket-Key: 28 characters and a NUL; "", which answers nothing, when OpenSSL has no memory. */
 void ws_accept_key(struct str key, char out[29]);
 
 #endif

@@ -27,15 +27,36 @@ static const struct route {
 	{"GET", "/api/v1/me", NULL, ROUTE_ME, NULL},
 	{"GET", "/api/v1/models", NULL, ROUTE_MODELS, NULL},
 	{"GET", "/api/v1/devices", NULL, ROUTE_VERB, verb_device_list},
+	{"GET", "/api/v1/devices/*", "deviceId", ROUTE_VERB, verb_device_get},
+	{"POST", "/api/v1/devices/*/revoke", "deviceId", ROUTE_VERB, verb_device_revoke},
+	{"POST", "/api/v1/sessions/*/primary", "sessionId", ROUTE_VERB, verb_device_primary},
+	{"POST", "/api/v1/sessions/*/lock", "sessionId", ROUTE_VERB, verb_session_lock},
+	{"POST", "/api/v1/sessions/*/unlock", "sessionId", ROUTE_VERB, verb_session_unlock},
+	{"POST", "/api/v1/sessions/*/clear", "sessionId", ROUTE_VERB, verb_session_clear},
+	{"POST", "/api/v1/conversations/*/clear", "conversationId", ROUTE_VERB, verb_session_clear},
+	{"POST", "/api/v1/projects/*/clear", "projectId", ROUTE_VERB, verb_session_clear},
 	{"POST", "/api/v1/messages", NULL, ROUTE_VERB, verb_message_send},
+	{"POST", "/api/v1/messages/*/edit", "messageId", ROUTE_VERB, verb_message_edit},
+	{"POST", "/api/v1/messages/*/delete", "messageId", ROUTE_VERB, verb_message_delete},
 	{"GET", "/api/v1/changes", NULL, ROUTE_VERB, verb_session_sync},
 	{"GET", "/api/v1/events", NULL, ROUTE_EVENTS, NULL},
 	{"POST", "/api/v1/records/save", NULL, ROUTE_VERB, verb_record_save},
 	{"POST", "/api/v1/records/query", NULL, ROUTE_VERB, verb_record_query},
+	{"GET", "/api/v1/sessions/*/auto", "sessionId", ROUTE_VERB, verb_auto_state},
+	{"POST", "/api/v1/sessions/*/auto/start", "sessionId", ROUTE_VERB, verb_auto_start},
+	{"POST", "/api/v1/sessions/*/auto/pause", "sessionId", ROUTE_VERB, verb_auto_pause},
+	{"POST", "/api/v1/sessions/*/auto/resume", "sessionId", ROUTE_VERB, verb_auto_resume},
+	{"POST", "/api/v1/sessions/*/auto/stop", "sessionId", ROUTE_VERB, verb_auto_stop},
 	{"GET", "/api/v1/requests/*", "requestId", ROUTE_VERB, verb_request_get},
 	{"POST", "/api/v1/requests/*/stop", "requestId", ROUTE_VERB, verb_request_stop},
 	{"POST", "/api/v1/requests/*/retry", "requestId", ROUTE_VERB, verb_request_retry},
 	{"GET", "/api/v1/requests/*/stream", "requestId", ROUTE_STREAM, NULL},
+	{"GET", "/api/v1/sessions/*/queue", "sessionId", ROUTE_VERB, verb_queue_list},
+	{"POST", "/api/v1/sessions/*/queue/pause", "sessionId", ROUTE_VERB, verb_queue_pause},
+	{"POST", "/api/v1/sessions/*/queue/resume", "sessionId", ROUTE_VERB, verb_queue_resume},
+	{"POST", "/api/v1/sessions/*/queue/clear", "sessionId", ROUTE_VERB, verb_queue_clear},
+	{"POST", "/api/v1/sessions/*/queue/remove", "sessionId", ROUTE_VERB, verb_queue_remove},
+	{"POST", "/api/v1/sessions/*/queue/reorder", "sessionId", ROUTE_VERB, verb_queue_reorder},
 	{"PUT", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
 	{"GET", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
 	{"HEAD", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
@@ -111,25 +132,45 @@ static void query_input(struct http_req *r, const struct route *route, struct st
 	jw_obj_end(&w);
 }
 
+/* A POST's input: the body, and before its members the path's argument, which they do not replace. */
+static enum err body_input(struct http_req *r, const struct route *route, struct str arg, struct buf *out,
+			   struct errinfo *info)
+{
+	struct json_doc *body = NULL;
+	if (!str_starts(http_header(r, "content-type"), STR("application/json"))) return ERR_BAD_MEDIA_TYPE;
+	enum err e = json_parse(http_body(r), &body, info);
+	if (e == OK && json_type(json_root(body)) != JSON_OBJ)
+		e = err_set(info, ERR_BAD_FRAME, "the body must be a JSON object");
+	struct jw w = JW(out);
+	jw_obj(&w);
+	if (arg.p != NULL) jw_kstr(&w, route->arg, arg);
+	for (struct json_iter it = json_iter(json_root(body)); e == OK && json_next(&it);) {
+		if (arg.p != NULL && str_eq(it.key, str_c(route->arg))) continue;
+		jw_key_str(&w, it.key);
+		jw_value(&w, it.val);
+	}
+	jw_obj_end(&w);
+	json_free(body);
+	return e;
+}
+
 static void run_verb(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred)
 {
 	struct str arg;
 	bool known;
 	struct errinfo info = {0};
 	const struct route *route = find_route(r, &arg, &known);
-	struct buf query = BUF_INIT(BUF_NO_LIMIT);
-	bool has_body = str_eq(http_method(r), STR("POST")) && arg.p == NULL;
+	struct buf input = BUF_INIT(BUF_NO_LIMIT);
+	bool has_body = str_eq(http_method(r), STR("POST")) && (arg.p == NULL || http_body(r).n > 0);
 	struct call *c = call_new(s, u, cred->principal, cred->device_id);
 	c->req = r;
 	http_set_data(r, &c->task);
-	if (!has_body) query_input(r, route, arg, &query);
 	enum err e = OK;
-	if (has_body && !str_starts(http_header(r, "content-type"), STR("application/json"))) e = ERR_BAD_MEDIA_TYPE;
-	if (e == OK) e = json_parse(has_body ? http_body(r) : buf_str(&query), &c->doc, &info);
+	if (has_body) e = body_input(r, route, arg, &input, &info);
+	else query_input(r, route, arg, &input);
+	if (e == OK) e = json_parse(buf_str(&input), &c->doc, &info);
 	c->in = json_root(c->doc);
-	if (e == OK && json_type(c->in) != JSON_OBJ)
-		e = err_set(&info, ERR_BAD_FRAME, "the body must be a JSON object");
-	buf_release(&query);
+	buf_release(&input);
 	if (e != OK) call_fail(c, e, &info, STR_NONE);
 	else route->verb(c);
 }

@@ -69,16 +69,26 @@ static void on_fatal(void *ctx, enum err e, const char *what)
 	_exit(err_exit(e));
 }
 
+static void on_changed(void *ctx, struct store_op *op)
+{
+	feed_changed(ctx, op);
+	presence_committed(ctx, op);
+}
+
 static void on_async(uv_async_t *a)
 {
 	struct server *s = a->data;
-	if (s->store != NULL) store_poll(s->store);
+	if (s->store == NULL) return;
+	store_poll(s->store);
+	peers_relieve(s);
 }
 
 static void on_tick(uv_timer_t *t)
 {
 	struct server *s = t->data;
 	feed_tick(s);
+	auto_tick(s);
+	sync_tick(s);
 	int64_t keep_s = s->config->limits.asset_keep_ms / 1000; /* one kept for seconds is looked for as often */
 	if (++s->ticks % MIN(MAX(keep_s, 1), COLLECT_EVERY_S) == 0) upload_collect(s);
 }
@@ -107,8 +117,11 @@ static void stop(struct server *s, int status)
 	notify_supervisor("STOPPING=1");
 	if (s->journal != NULL) journal_event(s->journal, "daemon.stopping", EVI("status", status));
 	uv_timer_stop(&s->tick);
+	uv_timer_stop(&s->seats_timer);
+	seats_stop(s->seats);
 	work_stop(s->work);
 	feed_end_waits(s);
+	sync_flush(s);
 	store_close(s->store);
 	s->store = NULL;
 	http_server_stop(s->http, STOP_GRACE_MS, on_http_stopped, s);
@@ -187,6 +200,11 @@ static void on_ready(void *ctx, enum err e)
 		journal_event(s->journal, "daemon.started", EVS("version", STR(ROOST_VERSION)), EVI("pid", getpid()),
 			      EVI("incarnation", store_incarnation(s->store)),
 			      EVI("startMs", clock_boot_ms() - s->started_boot_ms));
+	int shown = mdns_wanted(s->config);
+	if (shown >= 0) {
+		const char *port = strrchr(s->listen_urls[shown], ':');
+		s->mdns = mdns_publish((int)strtol(port + 1, NULL, 10), s->config->tls_cert[0] != '\0', s->journal);
+	}
 	if (s->is_loopback) offer_pairing(s);
 }
 
@@ -229,7 +247,8 @@ static enum err open_parts(struct server *s, struct errinfo *info)
 				   .weak_sync = fault_is("ROOST_TEST_WEAK_SYNC", "1")};
 	enum err e = store_open(&so, &s->store, info);
 	if (e != OK) return e;
-	store_set_hooks(s->store, &(struct store_hooks){feed_changed, feed_batch_end, s});
+	store_set_hooks(s->store, &(struct store_hooks){on_changed, feed_batch_end, s});
+	s->duplicates = duplicates_new(c->limits.duplicate_entries, clock_boot_ms());
 	snprintf(dir, sizeof dir, "%s/journal", c->data_dir);
 	if (c->journal) e = journal_open(dir, &c->limits, &s->journal, info);
 	if (e == OK) e = providers_new(&s->loop, &c->limits, c->providers, c->nproviders, &s->providers, info);
@@ -265,15 +284,20 @@ static void close_parts(struct server *s)
 	if (s->http != NULL) http_server_free(s->http);
 	if (s->work != NULL) work_free(s->work);
 	if (s->providers != NULL) providers_free(s->providers);
+	auto_free(s);
+	queue_watches_free(s);
+	seats_free(s->seats);
 	live_users_free(s);
 	uv_run(&s->loop, UV_RUN_NOWAIT);
 	uv_walk(&s->loop, close_handle, NULL);
 	while (uv_loop_close(&s->loop) == UV_EBUSY) uv_run(&s->loop, UV_RUN_ONCE);
+	mdns_stop(s->mdns);
 	if (s->journal != NULL) {
 		journal_event(s->journal, "daemon.stopped", EVI("upMs", clock_boot_ms() - s->started_boot_ms));
 		journal_close(s->journal);
 	}
 	guess_free(s->guesses);
+	duplicates_free(s->duplicates);
 }
 
 int daemon_run(const struct config *c, struct errinfo *info)
@@ -289,6 +313,8 @@ int daemon_run(const struct config *c, struct errinfo *info)
 	uv_signal_init(&s->loop, &s->sigint);
 	uv_signal_init(&s->loop, &s->sigterm);
 	s->wake.data = s->tick.data = s->sigint.data = s->sigterm.data = s;
+	queue_open(s);
+	presence_open(s);
 	s->guesses = guess_new(c->limits.pairing_tries);
 	LIST_INIT(&s->peers);
 	LIST_INIT(&s->stops);

@@ -9,6 +9,9 @@
  * begin right after the place we know means that one was missed, and everybody of that zone reads again from the store:
  * losing a nudge costs a read, never a record.
  *
+ * What a device may not see because it came later (late.c) is left out of its pages, and of its frames, which then are
+ * its own.
+ *
  * A frame's cursor is always the end of a command; commands are never split between pages. */
 #include "server/server.h"
 
@@ -18,7 +21,9 @@
 
 struct feed_entry {
 	uint32_t author;
-	size_t from, len; /* in batch */
+	int64_t late_from; /* principals from this number on do not see it; 0 all do */
+	bool is_unsure;    /* a late one must read it */
+	size_t from, len;  /* in batch */
 };
 
 struct zone_seen {
@@ -90,6 +95,7 @@ struct live_user *live_user_get(struct server *s, const struct cred_row *cred, c
 		}
 	}
 	u->floor = home->floor;
+	if (u->content_seq == 0) u->content_seq = u->seq;
 	return u;
 }
 
@@ -99,6 +105,8 @@ static void user_closed(uv_handle_t *h)
 	free((void *)(uintptr_t)u->id.p);
 	free((void *)(uintptr_t)u->name.p);
 	buf_release(&u->batch);
+	late_forget(u);
+	sync_forget(u);
 	free(u->entries);
 	free(u);
 }
@@ -132,31 +140,41 @@ struct feed_read {
 	int64_t after, upto, limit, until; /* until: boot ms to which a call waits for something, 0 not at all */
 	struct buf json;                   /* the records, comma-separated */
 	int64_t last, group_end, group;
-	size_t nrecords;
-	int64_t end; /* place to go on from */
+	size_t nrecords, nseen; /* in the page; read, hidden ones too */
+	int64_t end;            /* place to go on from */
 	bool more;
+	struct txn *t;
+	struct late late;
+	bool wants_killed; /* the user's killed sessions are not known yet */
+	struct late_list killed;
 };
 
 static enum err add_record(void *ctx, const struct record *r)
 {
 	struct feed_read *f = ctx;
-	if (f->nrecords > 0 && r->group != f->group) {
+	bool hides;
+	if (f->nseen > 0 && r->group != f->group) {
 		f->group_end = f->last;
 		if (f->json.n > FRAME_SOFT_BYTES) return ERR_CANCELLED;
 	}
+	f->nseen++;
+	f->group = r->group;
+	f->last = r->seq;
+	enum err e = late_hides(&f->late, f->t, r, &hides);
+	if (e != OK || hides) return e;
 	struct jw w = JW(&f->json);
 	w.comma = f->nrecords > 0;
 	put_record(f->server->store, &w, r);
 	f->nrecords++;
-	f->group = r->group;
-	f->last = r->seq;
 	return OK;
 }
 
 static enum err read_run(struct txn *t, struct store_op *op)
 {
 	struct feed_read *f = CONTAINER_OF(op, struct feed_read, op);
-	enum err e = txn_feed(t, f->zone, f->after, f->upto, f->limit, add_record, f, &f->end, &f->more);
+	f->t = t;
+	enum err e = f->wants_killed ? late_load(t, f->zone, &f->killed) : OK;
+	if (e == OK) e = txn_feed(t, f->zone, f->after, f->upto, f->limit, add_record, f, &f->end, &f->more);
 	if (e != ERR_CANCELLED) return e;
 	f->end = f->group_end;
 	f->more = true;
@@ -207,6 +225,7 @@ static void read_done(struct store_op *op)
 	struct sub *s = f->sub;
 	if (s != NULL) {
 		s->reading = NULL;
+		if (op->err == OK && f->wants_killed) late_loaded(s->user, &f->killed);
 		if (op->err != OK) s->kind->fail(s, op->err, &op->info);
 		else if (sub_deliver(s, buf_str(&f->json), f->end, f->more || f->end < s->user->seq)) sub_read(s);
 	}
@@ -215,7 +234,8 @@ static void read_done(struct store_op *op)
 	free(f);
 }
 
-static struct feed_read *read_new(struct server *s, const struct live_user *u, int64_t after, int64_t limit)
+static struct feed_read *read_new(struct server *s, const struct live_user *u, uint32_t principal, int64_t after,
+				  int64_t limit)
 {
 	struct feed_read *f = xcalloc(1, sizeof *f);
 	f->server = s;
@@ -223,6 +243,7 @@ static struct feed_read *read_new(struct server *s, const struct live_user *u, i
 	f->after = f->group_end = after;
 	f->upto = u->seq;
 	f->limit = limit;
+	f->late = late_filter(u, principal);
 	buf_init(&f->json, BUF_NO_LIMIT);
 	store_op_init(&f->op, read_run, read_done, 0, clock_wall_ms());
 	return f;
@@ -233,12 +254,13 @@ static void sub_read(struct sub *s)
 {
 	if (s->reading != NULL || s->blocked || s->live || s->user->server->stopping) return;
 	struct live_user *u = s->user;
-	if (s->sent >= u->seq) {
+	if (s->sent >= u->seq && u->killed_known) {
 		if (s->greeted || sub_deliver(s, STR(""), s->sent, false)) s->live = true;
 		return;
 	}
-	struct feed_read *f = read_new(u->server, u, s->sent, u->server->config->limits.page_records);
+	struct feed_read *f = read_new(u->server, u, s->owner, s->sent, u->server->config->limits.page_records);
 	f->sub = s;
+	f->wants_killed = !u->killed_known;
 	s->reading = f;
 	store_read(u->server->store, &f->op);
 }
@@ -301,6 +323,7 @@ static void add_entry(struct live_user *u, const struct record *r)
 	struct feed_entry *e = &u->entries[u->nentries++];
 	*e = (struct feed_entry){.author = r->modified_by, .from = u->batch.n};
 	if (!anybody_wants(u, r->modified_by)) return;
+	e->late_from = late_from(u, r, &e->is_unsure);
 	struct jw w = JW(&u->batch);
 	write_record(u->server, &w, r);
 	e->len = u->batch.n - e->from;
@@ -326,18 +349,26 @@ void feed_changed(void *ctx, struct store_op *op)
 		if (c->rec.seq <= u->seq) continue;
 		if (c->rec.seq != u->seq + 1) fall_behind(u);
 		u->seq = c->rec.seq;
+		if (c->rec.type != RT_SYNC_STATE) u->content_seq = u->seq;
 		add_entry(u, &c->rec);
 		if (!u->announced) STAILQ_INSERT_TAIL(&s->announce, u, in_announce);
 		u->announced = true;
+		if (c->rec.type == RT_SESSION) late_committed(u, &c->rec);
+		if (c->rec.type == RT_SESSION) auto_session(s, u->user, &c->rec, true);
 	}
 }
 
-/* The records of the commit that are not by `author` (0: all of them). */
-static void gather(const struct live_user *u, uint32_t author, struct buf *out)
+static bool is_hidden(const struct feed_entry *e, uint32_t principal)
+{
+	return e->late_from != 0 && principal != 0 && (int64_t)principal >= e->late_from;
+}
+
+/* The records of the commit that are not by `author` and that `reader` may see (0: all of them). */
+static void gather(const struct live_user *u, uint32_t author, uint32_t reader, struct buf *out)
 {
 	for (size_t i = 0; i < u->nentries; i++) {
 		const struct feed_entry *e = &u->entries[i];
-		if (e->len == 0 || (author != 0 && e->author == author)) continue;
+		if (e->len == 0 || (author != 0 && e->author == author) || is_hidden(e, reader)) continue;
 		if (out->n > 0) buf_add_char(out, ',');
 		buf_add(out, u->batch.p + e->from, e->len);
 	}
@@ -350,10 +381,24 @@ static bool is_author(const struct live_user *u, uint32_t principal)
 	return false;
 }
 
-static void announce_to_author(struct sub *s)
+/* Does the commit hold something that this late device may not see, or that it must read to know? */
+static bool is_late_for(const struct live_user *u, const struct sub *s, bool *must_read)
+{
+	bool late = false;
+	*must_read = false;
+	if (!late_is(u, s->owner)) return false;
+	for (size_t i = 0; i < u->nentries; i++) {
+		late |= is_hidden(&u->entries[i], s->owner);
+		*must_read |= u->entries[i].is_unsure;
+	}
+	return late;
+}
+
+/* A frame of its own: what it did not save itself and may see. */
+static void announce_alone(struct sub *s)
 {
 	struct buf own = BUF_INIT(BUF_NO_LIMIT);
-	gather(s->user, s->principal, &own);
+	gather(s->user, s->principal, s->owner, &own);
 	if (own.n > 0) {
 		(void)sub_deliver(s, buf_str(&own), s->user->seq, false);
 	} else {
@@ -370,13 +415,15 @@ static void announce(struct live_user *u)
 	if (u->batch.n > 2 * FRAME_SOFT_BYTES) fall_behind(u);
 	for (struct sub *s = LIST_FIRST(&u->subs), *next; s != NULL; s = next) {
 		next = LIST_NEXT(s, in_user);
+		bool must_read, late = is_late_for(u, s, &must_read);
+		if (must_read) s->live = false;
 		if (!s->live) {
 			sub_read(s);
-		} else if (is_author(u, s->principal)) {
-			announce_to_author(s);
+		} else if (late || is_author(u, s->principal)) {
+			announce_alone(s);
 		} else {
 			if (f == NULL) {
-				gather(u, 0, &all);
+				gather(u, 0, 0, &all);
 				write_page(u->server, &page, buf_str(&all), u->seq, false);
 				f = frame_text(buf_str(&page));
 			}
@@ -445,7 +492,7 @@ static void page_read(struct call *c, int64_t after, int64_t limit, int64_t unti
 		call_fail(c, ERR_SHUTTING_DOWN, NULL, STR_NONE);
 		return;
 	}
-	struct feed_read *f = read_new(c->server, c->user, after, limit);
+	struct feed_read *f = read_new(c->server, c->user, c->principal, after, limit);
 	f->op.done = page_done;
 	f->call = c;
 	f->until = until_boot_ms;

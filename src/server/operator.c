@@ -7,29 +7,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "server/server.h"
-
-/* One question: a store op, and what the answer is made from. */
-struct ask {
-	struct task task;
-	struct server *server;
-	struct http_req *req; /* NULL: the client left */
-	struct json_doc *doc;
-	struct buf out;
-	union {
-		struct store_op op;
-		struct cmd_pair_make make;
-		struct cmd_pair_take take;
-		struct cmd_revoke revoke;
-	} u;
-	void (*answer)(struct ask *a); /* fills out after a success */
-	struct str name;               /* views of doc */
-	int64_t user_no, n;
-	bool flag;
-	char code[PAIR_CODE_LEN + 1], token[TOKEN_LEN + 1];
-	struct store_status status;
-	struct jw w;
-};
+#include "server/operator.h"
 
 static void ask_gone(struct task *t) { CONTAINER_OF(t, struct ask, task)->req = NULL; }
 
@@ -45,7 +23,7 @@ static struct ask *ask_new(struct server *s, struct http_req *r)
 	return a;
 }
 
-static void ask_end(struct ask *a, enum err e, const struct errinfo *info)
+void ask_end(struct ask *a, enum err e, const struct errinfo *info)
 {
 	if (a->req != NULL) {
 		http_set_data(a->req, NULL);
@@ -363,27 +341,22 @@ static enum err add_cred(void *ctx, const struct cred_row *c)
 	struct jw *w = &k->a->w;
 	struct record r;
 	uint32_t zone;
-	struct json_doc *doc = NULL;
-	struct str name = STR(""), platform = STR(""), seen = STR("");
 	enum err e = txn_zone(k->t, c->user, ZONE_HOME, false, &zone);
 	if (e == OK) e = txn_get(k->t, zone, RT_DEVICE, c->device_id, &r);
 	if (e != OK && e != ERR_NOT_FOUND) return e;
-	if (e == OK && json_parse(r.fields, &doc, NULL) == OK) {
-		(void)json_str(json_get(json_root(doc), "name"), &name);
-		(void)json_str(json_get(json_root(doc), "platform"), &platform);
-		(void)json_str(json_get(json_root(doc), "lastSeen"), &seen);
-	}
+	struct device_fields d;
+	device_fields_read(&d, e == OK ? r.fields : STR("{}"));
 	jw_obj(w);
 	jw_kstr(w, "deviceId", c->device_id);
 	jw_kstr(w, "user", c->user_name);
-	jw_kstr(w, "name", name);
-	jw_kstr(w, "platform", platform);
+	jw_kstr(w, "name", d.name);
+	jw_kstr(w, "platform", d.platform);
 	jw_kint(w, "principal", c->principal);
-	if (seen.n > 0) jw_kstr(w, "lastSeen", seen);
+	if (d.last_seen.n > 0) jw_kstr(w, "lastSeen", d.last_seen);
 	jw_kbool(w, "revoked", c->revoked);
 	jw_ktime(w, "pairedAt", c->created_ms);
 	jw_obj_end(w);
-	json_free(doc);
+	device_fields_release(&d);
 	return OK;
 }
 
@@ -536,6 +509,10 @@ static const struct {
 	{"POST", "users/disable", ask_user_disable},
 	{"GET", "devices", ask_devices},
 	{"POST", "devices/revoke", ask_revoke},
+	{"GET", "queue", ask_queues},
+	{"POST", "queue", ask_queue},
+	{"GET", "history", ask_history},
+	{"POST", "history/restore", ask_restore},
 	{"POST", "backup", ask_backup},
 	{"GET", "doctor", ask_doctor},
 };

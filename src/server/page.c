@@ -55,6 +55,9 @@ static void metrics(struct server *s, struct http_req *r)
 	metric(&b, "requests_open", "gauge", "Requests that are not finished.", rc.open);
 	metric(&b, "requests_running", "gauge", "Requests with an attempt under way.", rc.running);
 	metric(&b, "requests_retrying", "gauge", "Requests that wait for their next attempt.", rc.retrying);
+	metric(&b, "requests_waiting", "gauge", "Requests that wait for their turn.", rc.waiting);
+	metric(&b, "requests_held", "gauge", "Waiting or retrying requests of sessions whose queue is paused.",
+	       rc.held);
 	metric(&b, "store_queue_bytes", "gauge", "Commands that wait for the disk.",
 	       (int64_t)store_queue_bytes(s->store));
 	buf_addf(&b, "# EOF\n");

@@ -1,14 +1,13 @@
 /* A device's connection, from the upgrade to the close.
  *
- * Presence follows the connection. The first frame must be device:hello. A second connection of the same device replaces
- * the first: it takes over the joined conversations before the old one is closed with 4001, and the old one's close then
- * changes nothing. What a device has not read within limits.device_queue_bytes it loses as a stream, never as data: its
+ * Presence follows the connection (presence.c). The first frame must be device:hello. A second connection of the same
+ * device replaces the first: it takes over the joined conversations before the old one is closed with 4001, and the old
+ * one's close then changes nothing: the device keeps its seats, what it is primary of and its locks. What a device has not read within limits.device_queue_bytes it loses as a stream, never as data: its
  * feed goes on from where it was once the queue is empty. */
 #include "base/clock.h"
 #include "server/server.h"
 
 #define LAST_SEEN_EVERY_MS 60000
-#define PRESENCE_EVERY_MS 200 /* device:changed at most 5 times a second */
 
 void peer_send(struct peer *c, struct frame *f)
 {
@@ -36,98 +35,43 @@ static void peer_fail(struct sub *sub, enum err e, const struct errinfo *info)
 
 static const struct sub_kind peer_sub = {peer_deliver, peer_fail, NULL};
 
+/* Whoever writes faster than the disk waits: nothing more is read from it until the queue is half empty. What was taken is
+ * answered. */
+static void hold_if_full(struct peer *c)
+{
+	struct server *s = c->server;
+	if (c->held || c->ws == NULL || c->state == PEER_CLOSING || s->store == NULL) return;
+	if ((int64_t)store_queue_bytes(s->store) < s->config->limits.writer_queue_bytes) return;
+	c->held = true;
+	s->nheld++;
+	ws_pause(c->ws, true);
+}
+
+static void relieve(struct peer *c)
+{
+	if (!c->held) return;
+	c->held = false;
+	c->server->nheld--;
+	if (c->ws != NULL) ws_pause(c->ws, false);
+}
+
+void peers_relieve(struct server *s)
+{
+	if (s->nheld == 0 || (int64_t)store_queue_bytes(s->store) > s->config->limits.writer_queue_bytes / 2) return;
+	struct peer *c;
+	LIST_FOREACH (c, &s->peers, in_server) relieve(c); /* they are read in the loop's next turn */
+}
+
 void peer_close(struct peer *c, int code, const char *reason)
 {
 	if (c->state == PEER_CLOSING) return;
+	relieve(c); /* its answer to the closing is to be read */
 	c->state = PEER_CLOSING;
+	if (code == CLOSE_REVOKED && c->hello) {
+		seats_revoked(c->server->seats, c->sub.user->user, str_c(c->device_id), clock_boot_ms());
+		presence_rearm(c->server);
+	}
 	ws_close(c->ws, code, reason);
-}
-
-/* ---- presence --------------------------------------------------------------------------------------------------- */
-
-void device_json(struct jw *w, struct str device_id, struct str fields, const struct peer *online)
-{
-	struct json_doc *doc = NULL;
-	struct str name = STR(""), platform = STR(""), seen = STR("");
-	if (json_parse(fields, &doc, NULL) == OK) {
-		(void)json_str(json_get(json_root(doc), "name"), &name);
-		(void)json_str(json_get(json_root(doc), "platform"), &platform);
-		(void)json_str(json_get(json_root(doc), "lastSeen"), &seen);
-	}
-	jw_obj(w);
-	jw_kstr(w, "deviceId", device_id);
-	jw_kstr(w, "name", name);
-	jw_kstr(w, "platform", platform);
-	jw_kbool(w, "online", online != NULL);
-	if (online != NULL) jw_ktime(w, "lastSeen", online->seen_wall_ms);
-	else if (seen.n > 0) jw_kstr(w, "lastSeen", seen);
-	jw_key(w, "primaryOf");
-	jw_arr(w);
-	jw_arr_end(w);
-	jw_obj_end(w);
-	json_free(doc);
-}
-
-/* What a device said of itself in its hello, for those who hear that it came or went. */
-struct presence {
-	char device_id[NAME_MAX_LEN + 1];
-	bool online;
-	STAILQ_ENTRY(presence) link;
-};
-
-static void send_presence(uv_timer_t *t)
-{
-	struct live_user *u = t->data;
-	struct buf b = BUF_INIT(BUF_NO_LIMIT);
-	struct jw w = JW(&b);
-	struct presence *p;
-	u->presence_armed = false;
-	jw_obj(&w);
-	jw_kstr(&w, "type", STR("device:changed"));
-	jw_key(&w, "devices");
-	jw_arr(&w);
-	while ((p = STAILQ_FIRST(&u->presence)) != NULL) {
-		STAILQ_REMOVE_HEAD(&u->presence, link);
-		jw_obj(&w);
-		jw_kstr(&w, "deviceId", str_c(p->device_id));
-		jw_kbool(&w, "online", p->online);
-		jw_ktime(&w, "lastSeen", clock_wall_ms());
-		jw_obj_end(&w);
-		free(p);
-	}
-	jw_arr_end(&w);
-	jw_obj_end(&w);
-	struct frame *f = frame_take(&b);
-	for (struct peer *c = u->peers, *next; c != NULL; c = next) {
-		next = c->hh.next;
-		if (c->hello) peer_send(c, f);
-	}
-	frame_unref(f);
-}
-
-static void presence_changed(struct live_user *u, const char *device_id, bool online)
-{
-	struct presence *p;
-	STAILQ_FOREACH (p, &u->presence, link)
-		if (strcmp(p->device_id, device_id) == 0) break;
-	if (p == NULL) {
-		p = xcalloc(1, sizeof *p);
-		(void)str_copy(str_c(device_id), p->device_id, sizeof p->device_id);
-		STAILQ_INSERT_TAIL(&u->presence, p, link);
-	}
-	p->online = online;
-	if (u->presence_armed) return;
-	u->presence_armed = true;
-	uv_timer_start(&u->presence_timer, send_presence, PRESENCE_EVERY_MS, 0);
-}
-
-void presence_forget(struct live_user *u)
-{
-	struct presence *p;
-	while ((p = STAILQ_FIRST(&u->presence)) != NULL) {
-		STAILQ_REMOVE_HEAD(&u->presence, link);
-		free(p);
-	}
 }
 
 /* ---- hello ------------------------------------------------------------------------------------------------------ */
@@ -189,7 +133,7 @@ static void take_over(struct peer *c)
 		sub_stop(&old->sub);
 		peer_close(old, CLOSE_REPLACED, "replaced");
 	} else {
-		presence_changed(u, c->device_id, true);
+		presence_changed(u, str_c(c->device_id));
 	}
 	HASH_ADD_STR(u->peers, device_id, c);
 }
@@ -247,6 +191,7 @@ static void hello(struct peer *c, struct call *call)
 	if (s->journal != NULL)
 		journal_event(s->journal, "device.connected", EVS("userId", c->sub.user->id),
 			      EVS("deviceId", str_c(c->device_id)));
+	if (cursor.n > 0) sync_acked(c->sub.user, c->sub.principal, str_c(c->device_id), after);
 	sub_start(&c->sub, c->sub.user, &peer_sub, c->sub.principal, after);
 	return;
 fail:
@@ -325,6 +270,7 @@ static void on_message(void *ctx, struct ws *ws, struct str text)
 			call_fail(call, ERR_UNKNOWN_TYPE, &info, STR_NONE);
 		}
 	}
+	hold_if_full(c);
 }
 
 static void on_drained(void *ctx, struct ws *ws)
@@ -336,8 +282,12 @@ static void on_drained(void *ctx, struct ws *ws)
 
 static void on_alive(void *ctx, struct ws *ws)
 {
+	struct peer *c = ctx;
 	(void)ws;
-	((struct peer *)ctx)->seen_wall_ms = clock_wall_ms();
+	c->seen_wall_ms = clock_wall_ms();
+	if (!c->hello || c->njoins == 0) return;
+	seats_heard(c->server->seats, c->sub.user->user, str_c(c->device_id), clock_boot_ms());
+	presence_rearm(c->server);
 }
 
 static void on_closed(void *ctx, struct ws *ws, int code)
@@ -349,6 +299,7 @@ static void on_closed(void *ctx, struct ws *ws, int code)
 	(void)ws;
 	c->ws = NULL;
 	c->state = PEER_CLOSING;
+	relieve(c);
 	while ((call = LIST_FIRST(&c->calls)) != NULL) {
 		LIST_REMOVE(call, in_peer);
 		call->peer = NULL;
@@ -357,7 +308,10 @@ static void on_closed(void *ctx, struct ws *ws, int code)
 	sub_stop(&c->sub);
 	if (c->hello) {
 		HASH_DEL(u->peers, c);
-		presence_changed(u, c->device_id, false);
+		presence_changed(u, str_c(c->device_id));
+		if (!s->stopping && code != CLOSE_REVOKED) sync_left(u, str_c(c->device_id));
+		seats_lost(s->seats, u->user, str_c(c->device_id), clock_boot_ms());
+		presence_rearm(s);
 		if (s->journal != NULL)
 			journal_event(s->journal, "device.disconnected", EVS("userId", u->id),
 				      EVS("deviceId", str_c(c->device_id)), EVI("closeCode", code));

@@ -36,7 +36,7 @@ static void room_key(int64_t user, struct str conversation_id, struct buf *out)
 	buf_addf(out, "%lld/%.*s", (long long)user, STR_ARG(conversation_id));
 }
 
-static struct room *room_find(struct server *s, int64_t user, struct str conversation_id)
+struct room *room_find(struct server *s, int64_t user, struct str conversation_id)
 {
 	struct buf key;
 	struct room *room;
@@ -82,6 +82,7 @@ void stream_move(struct peer *from, struct peer *to)
 		LIST_REMOVE(j, in_peer);
 		LIST_INSERT_HEAD(&to->joins, j, in_peer);
 		j->peer = to;
+		j->is_quiet = false;
 		from->njoins--;
 		to->njoins++;
 	}
@@ -114,6 +115,31 @@ static struct join *join_room(struct peer *c, struct str conversation_id, struct
 	j->session_id = str_dup(session_id);
 	return j;
 }
+
+struct join *stream_join(struct peer *c, struct str conversation_id, struct str session_id)
+{
+	size_t had = c->njoins;
+	struct join *j = join_room(c, conversation_id, session_id);
+	if (j != NULL && c->njoins > had) j->is_quiet = true;
+	return j;
+}
+
+struct join *stream_find(struct peer *c, struct str conversation_id)
+{
+	struct room *room = room_find(c->server, c->sub.user->user, conversation_id);
+	return room != NULL ? join_of(c, room) : NULL;
+}
+
+struct join *stream_find_joined(struct peer *c, struct str conversation_id, struct str session_id)
+{
+	struct join *j;
+	if (conversation_id.p != NULL) return stream_find(c, conversation_id);
+	LIST_FOREACH (j, &c->joins, in_peer)
+		if (str_eq(str_c(j->session_id), session_id)) return j;
+	return NULL;
+}
+
+struct str stream_conversation(const struct join *j) { return str_c(strchr(j->room->key, '/') + 1); }
 
 static void too_many_joins(struct call *c)
 {
@@ -164,7 +190,7 @@ static bool is_dropped(const struct join *j, const struct job *job)
 static void send_piece(struct join *j, const struct job *job, struct frame *f)
 {
 	struct peer *c = j->peer;
-	if (c->ws == NULL || c->state == PEER_CLOSING || is_dropped(j, job)) return;
+	if (c->ws == NULL || c->state == PEER_CLOSING || j->is_quiet || is_dropped(j, job)) return;
 	if (ws_send(c->ws, f, (size_t)c->server->config->limits.device_queue_bytes)) return;
 	free(j->dropped);
 	j->dropped = str_dup(job_request_id(job));
@@ -189,6 +215,28 @@ void stream_publish(void *ctx, const struct delta *d)
 		send_piece(j, d->job, f);
 	}
 	frame_unref(f);
+}
+
+void stream_tell(struct server *s, int64_t user, struct str conversation_id, struct frame *f)
+{
+	struct room *room = room_find(s, user, conversation_id);
+	if (room == NULL) return;
+	for (struct join *j = LIST_FIRST(&room->joins), *next; j != NULL; j = next) {
+		next = LIST_NEXT(j, in_room);
+		if (!j->is_quiet) peer_send(j->peer, f);
+	}
+}
+
+void stream_cleared(struct server *s, int64_t user, struct str conversation_id, struct str killed_id, struct str next_id)
+{
+	struct room *room = room_find(s, user, conversation_id);
+	struct join *j;
+	if (room == NULL) return;
+	LIST_FOREACH (j, &room->joins, in_room) {
+		if (!str_eq(str_c(j->session_id), killed_id)) continue;
+		free(j->session_id);
+		j->session_id = str_dup(next_id);
+	}
 }
 
 /* What a job has shown so far, from an offset, to one device. */
@@ -281,6 +329,7 @@ void stream_state(void *ctx, struct job *job)
 	}
 	if (q->state != RQ_CLAIMED) end_followers(s, job);
 	if (room == NULL) return;
+	queue_news(s, room, job);
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&b);
 	jw_obj(&w);
@@ -307,64 +356,7 @@ void stream_stopped_call(struct call *c, struct str request_id)
 	LIST_INSERT_HEAD(&c->server->stops, sw, link);
 }
 
-/* ---- session:join, session:leave -------------------------------------------------------------------------------- */
-
-struct cmd_join {
-	struct store_op op;
-	int64_t user;
-	struct str conversation_id, session_id;
-	/* out */
-	struct record session;
-	bool has_session;
-	int64_t conv;
-};
-
-static enum err current_session(struct txn *t, struct cmd_join *c, uint32_t zone)
-{
-	struct record conv;
-	struct json_doc *doc = NULL;
-	struct str sid;
-	enum err e = txn_get(t, zone, RT_CONVERSATION, c->conversation_id, &conv);
-	if (e == ERR_NOT_FOUND) return OK; /* not yet: its first message will make it */
-	if (e != OK) return e;
-	if (conv.deleted) return ERR_NOT_FOUND;
-	c->conv = conv.row;
-	if (json_parse(conv.fields, &doc, NULL) != OK) return ERR_CORRUPT;
-	if (json_str(json_get(json_root(doc), "currentSessionId"), &sid)) {
-		e = txn_get(t, zone, RT_SESSION, sid, &c->session);
-		c->has_session = e == OK;
-	}
-	json_free(doc);
-	return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
-}
-
-static enum err join_run(struct txn *t, struct store_op *op)
-{
-	struct cmd_join *c = CONTAINER_OF(op, struct cmd_join, op);
-	uint32_t zone;
-	struct json_doc *doc = NULL;
-	struct str id;
-	enum err e = txn_zone(t, c->user, ZONE_HOME, false, &zone);
-	if (e == OK && c->session_id.p != NULL) {
-		e = txn_get(t, zone, RT_SESSION, c->session_id, &c->session);
-		if (e == OK && c->session.deleted) e = ERR_NOT_FOUND;
-		if (e == OK) e = json_parse(c->session.fields, &doc, NULL);
-		if (e == OK && json_str(json_get(json_root(doc), "conversationId"), &id))
-			c->conversation_id = arena_str(txn_arena(t), id);
-		json_free(doc);
-		c->has_session = e == OK;
-		c->conv = c->session.conv;
-	} else if (e == OK) {
-		e = current_session(t, c, zone);
-	}
-	if (e == ERR_NOT_FOUND) return err_set(&op->info, e, "there is no such session or conversation");
-	return e;
-}
-
-struct joining {
-	struct cmd_join cmd;
-	struct call *call;
-};
+/* ---- joining ---------------------------------------------------------------------------------------------------- */
 
 struct running_list {
 	struct jw *w;
@@ -388,118 +380,18 @@ static void show_running(void *ctx, struct job *job)
 	jw_obj_end(l->w);
 }
 
-static void write_session(struct server *s, struct jw *w, const struct cmd_join *c)
+void stream_joined(struct call *call, struct join *j, struct jw *w, int64_t conv)
 {
-	struct json_doc *doc = NULL;
-	struct str primary = STR_NONE;
-	int64_t term = 0;
-	jw_kstr(w, "conversationId", c->conversation_id);
-	jw_key(w, "session");
-	if (c->has_session) write_record(s, w, &c->session);
-	else jw_null(w);
-	if (c->has_session && json_parse(c->session.fields, &doc, NULL) == OK) {
-		(void)json_str(json_get(json_root(doc), "primaryDeviceId"), &primary);
-		(void)json_int(json_get(json_root(doc), "term"), &term);
-	}
-	jw_key(w, "primary");
-	jw_obj(w);
-	jw_key(w, "deviceId");
-	if (primary.p != NULL) jw_str(w, primary);
-	else jw_null(w);
-	jw_kint(w, "term", term);
-	jw_obj_end(w);
-	jw_key(w, "lock");
-	jw_null(w);
-	json_free(doc);
-}
-
-/* The answer, and then what is running, from its beginning. */
-static void joined(struct call *call, struct join *j, const struct cmd_join *cmd)
-{
-	struct server *s = call->server;
-	struct jw w = call_begin(call, "session:state");
-	struct running_list list = {&w, j, false};
-	write_session(s, &w, cmd);
-	jw_key(&w, "running");
-	jw_arr(&w);
-	relay_each_running(work_relay(s->work), cmd->conv, show_running, &list);
-	jw_arr_end(&w);
-	call_reply(call, &w);
+	struct relay *relay = work_relay(call->server->work);
+	struct running_list list = {w, j, false};
+	j->is_quiet = false;
+	jw_key(w, "running");
+	jw_arr(w);
+	relay_each_running(relay, conv, show_running, &list);
+	jw_arr_end(w);
+	call_reply(call, w);
 	list.send = true;
-	relay_each_running(work_relay(s->work), cmd->conv, show_running, &list);
-}
-
-static void join_done(struct store_op *op)
-{
-	struct joining *g = op->ctx;
-	struct call *call = g->call;
-	struct join *j = NULL;
-	if (op->err != OK) {
-		call_fail(call, op->err, &op->info, STR_NONE);
-	} else if (call->peer == NULL) {
-		call_end(call);
-	} else {
-		struct str session = g->cmd.has_session ? g->cmd.session.name : STR("");
-		j = join_room(call->peer, g->cmd.conversation_id, session);
-		if (j != NULL) joined(call, j, &g->cmd);
-		else too_many_joins(call);
-	}
-	store_op_release(op);
-	free(g);
-}
-
-void verb_session_join(struct call *c)
-{
-	struct errinfo info = {0};
-	struct str conv = STR_NONE, session = STR_NONE;
-	if (!json_want_str(c->in, "conversationId", JSON_OPTIONAL, &conv, &info) ||
-	    !json_want_str(c->in, "sessionId", JSON_OPTIONAL, &session, &info)) {
-		call_fail(c, info.err, &info, STR_NONE);
-		return;
-	}
-	if ((conv.p == NULL) == (session.p == NULL) || !name_is_valid(conv.p != NULL ? conv : session)) {
-		(void)err_set(&info, ERR_BAD_FIELD, "name one valid \"sessionId\" or \"conversationId\"");
-		call_fail(c, ERR_BAD_FIELD, &info, STR_NONE);
-		return;
-	}
-	struct joining *g = xcalloc(1, sizeof *g);
-	g->call = c;
-	g->cmd.user = c->user->user;
-	g->cmd.conversation_id = conv;
-	g->cmd.session_id = session;
-	store_op_init(&g->cmd.op, join_run, join_done, c->principal, clock_wall_ms());
-	g->cmd.op.ctx = g;
-	store_read(c->server->store, &g->cmd.op);
-}
-
-void verb_session_leave(struct call *c)
-{
-	struct errinfo info = {0};
-	struct str conv = STR_NONE, session = STR_NONE;
-	if (!json_want_str(c->in, "conversationId", JSON_OPTIONAL, &conv, &info) ||
-	    !json_want_str(c->in, "sessionId", JSON_OPTIONAL, &session, &info)) {
-		call_fail(c, info.err, &info, STR_NONE);
-		return;
-	}
-	if (conv.p == NULL && session.p == NULL) {
-		(void)err_set(&info, ERR_BAD_FIELD, "name a \"sessionId\" or a \"conversationId\"");
-		call_fail(c, ERR_BAD_FIELD, &info, STR_NONE);
-		return;
-	}
-	struct room *room = conv.p != NULL ? room_find(c->server, c->user->user, conv) : NULL;
-	struct join *found = NULL, *j;
-	LIST_FOREACH (j, &c->peer->joins, in_peer)
-		if (j->room == room || (session.p != NULL && str_eq(str_c(j->session_id), session))) found = j;
-	if (found == NULL) {
-		(void)err_set(&info, ERR_NOT_FOUND, "this device has not joined that session");
-		call_fail(c, ERR_NOT_FOUND, &info, STR_NONE);
-		return;
-	}
-	struct jw w = call_begin(c, "session:left");
-	if (session.p != NULL) jw_kstr(&w, "sessionId", session);
-	else jw_kstr(&w, "conversationId", conv);
-	stream_leave(found);
-	call_reply(c, &w);
+	relay_each_running(relay, conv, show_running, &list);
 }
 
 /* ---- a stream that is not running: from the store --------------------------------------------------------------- */
@@ -759,7 +651,7 @@ void stream_http(struct server *s, struct http_req *r, struct live_user *u, uint
 		return;
 	}
 	struct cmd_stream_read *c = xcalloc(1, sizeof *c);
-	store_op_init(&c->op, stream_read_run, follow_stored, 0, clock_wall_ms());
+	store_op_init(&c->op, stream_read_run, follow_stored, principal, clock_wall_ms());
 	c->user = u->user;
 	c->request_id = arena_str(&c->op.arena, request_id);
 	c->attempt = f->attempt;

@@ -66,6 +66,14 @@ static void write_refusal(struct jw *w, const struct cmd_send *m)
 		jw_kstr(w, "deviceId", r->device_id);
 		jw_kint(w, "term", r->term);
 		break;
+	case ERR_AUTO_STOPPED:
+		jw_kstr(w, "state", run_state_name(r->run.state));
+		if (r->run.reason != REASON_NONE) jw_kstr(w, "reason", run_reason_name(r->run.reason));
+		jw_kint(w, "sent", r->run.sent);
+		break;
+	case ERR_ANSWERED:
+		if (r->run.message_id.n > 0) jw_kstr(w, "messageId", r->run.message_id);
+		break;
 	case ERR_DUPLICATE:
 		jw_kstr(w, "messageId", r->message_id);
 		jw_kstr(w, "deviceId", r->device_id);
@@ -75,8 +83,30 @@ static void write_refusal(struct jw *w, const struct cmd_send *m)
 	}
 }
 
+/* The device that said it first hears that another said it too. */
+static void tell_first_sender(struct call *c, const struct cmd_send *m)
+{
+	const struct refusal *r = &m->refusal;
+	struct peer *first;
+	HASH_FIND(hh, c->user->peers, r->device_id.p, r->device_id.n, first);
+	if (first == NULL) return;
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	jw_obj(&w);
+	jw_kstr(&w, "type", STR("message:duplicate"));
+	jw_kstr(&w, "sessionId", m->out_session_id);
+	jw_kstr(&w, "messageId", r->message_id);
+	jw_kstr(&w, "deviceId", str_c(c->device_id));
+	jw_kint(&w, "ageMs", r->age_ms);
+	jw_obj_end(&w);
+	struct frame *f = frame_take(&b);
+	peer_send(first, f);
+	frame_unref(f);
+}
+
 static void send_failed(struct sending *m)
 {
+	if (m->cmd.op.err == ERR_DUPLICATE) tell_first_sender(m->call, &m->cmd);
 	struct buf extra = BUF_INIT(1000);
 	struct jw w = JW(&extra);
 	write_refusal(&w, &m->cmd);
@@ -88,6 +118,10 @@ static void send_done(struct store_op *op)
 {
 	struct sending *m = op->ctx;
 	struct server *s = m->server;
+	if (op->err == ERR_AUTO_STOPPED && m->cmd.refusal.run.state == RUN_RUNNING && m->call != NULL)
+		auto_expire(s, m->cmd.user, m->cmd.session_id.p != NULL ? m->cmd.session_id : m->cmd.out_session_id);
+	if (op->err == OK && m->call != NULL && !m->cmd.automatic && !m->cmd.duplicate)
+		session_typed(m->call, m->cmd.out_session_id);
 	/* The commit is on disk: the ack first, then the provider. */
 	if (m->call != NULL && op->err == OK) ack(m);
 	else if (m->call != NULL) send_failed(m);
@@ -132,6 +166,9 @@ static enum err read_request(struct sending *m, const struct json *req, struct e
 		return err_set(info, ERR_MODEL_UNKNOWN,
 			       "no provider serves the model \"%.*s\"; GET /api/v1/models lists them",
 			       STR_ARG(m->cmd.model));
+	int64_t priority = PRIORITY_NORMAL;
+	if (!json_want_int(req, "priority", JSON_OPTIONAL, PRIORITY_HIGH, PRIORITY_LOW, &priority, info)) return info->err;
+	m->cmd.priority = (int)priority;
 	const struct json *params = json_get(req, "params");
 	if (json_type(params) != JSON_NONE && json_type(params) != JSON_NULL) {
 		if (json_type(params) != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "\"params\" must be an object");
@@ -198,6 +235,9 @@ void verb_message_send(struct call *c)
 	}
 	m->cmd.incarnation = store_incarnation(s->store);
 	m->cmd.boot_ms = clock_boot_ms();
+	m->cmd.net = s->duplicates;
+	m->cmd.duplicate_ms = s->config->limits.duplicate_ms;
+	m->cmd.limits = &s->config->limits;
 	m->cmd.context_bytes = s->config->limits.context_bytes;
 	m->cmd.open_max = s->config->limits.open_requests;
 	m->cmd.op.bytes = sizeof *m + m->cmd.text.n + m->parts.n + m->params.n;
@@ -333,7 +373,13 @@ static void retry_done(struct store_op *op)
 	struct retrying *a = op->ctx;
 	struct call *c = a->call;
 	struct server *s = c->server;
-	if (op->err != OK) {
+	if (op->err == ERR_SESSION_KILLED) {
+		struct buf extra = BUF_INIT(1000);
+		struct jw w = JW(&extra);
+		jw_kstr(&w, "sessionId", a->cmd.next_id);
+		call_fail(c, op->err, &op->info, buf_str(&extra));
+		buf_release(&extra);
+	} else if (op->err != OK) {
 		call_fail(c, op->err, &op->info, STR_NONE);
 	} else {
 		reply_state(c, &a->cmd.job);

@@ -1,4 +1,4 @@
-/* record:save, record:query, session:sync, device:list, device:ack. */
+/* record:save, record:query, session:sync. */
 #include "base/clock.h"
 #include "server/server.h"
 
@@ -10,17 +10,37 @@ struct saving {
 	struct json_doc *doc; /* the call's; the items are views of it */
 	struct str zone;
 	int64_t user;
+	struct late late;
 	struct save_item *items;
 	size_t n;
 	enum save_policy policy;
 	bool atomic;
 };
 
+/* A record that the device may not see is not there for it. */
+static enum err refuse_hidden(struct txn *t, struct saving *v, uint32_t zone)
+{
+	for (size_t i = 0; v->late.is_on && i < v->n; i++) {
+		struct record r;
+		uint32_t type = record_type_number(v->items[i].type);
+		bool hides = false;
+		if (type == 0 || v->items[i].name.p == NULL) continue;
+		enum err e = txn_get(t, zone, type, v->items[i].name, &r);
+		if (e == OK) e = late_hides(&v->late, t, &r, &hides);
+		if (e != OK && e != ERR_NOT_FOUND) return e;
+		if (hides)
+			return err_set(&v->op.info, ERR_NOT_FOUND, "there is no record %.*s",
+				       STR_ARG(v->items[i].name));
+	}
+	return OK;
+}
+
 static enum err saving_run(struct txn *t, struct store_op *op)
 {
 	struct saving *v = CONTAINER_OF(op, struct saving, op);
 	uint32_t zone;
 	enum err e = txn_zone(t, v->user, v->zone, true, &zone);
+	if (e == OK) e = refuse_hidden(t, v, zone);
 	if (e == OK) e = txn_save(t, zone, v->items, v->n, v->policy, v->atomic);
 	/* A batch that is not atomic did what it could; each item says how it went. An atomic one is rolled back. */
 	return e;
@@ -32,6 +52,7 @@ static void write_item(struct call *c, struct jw *w, const struct save_item *i)
 	if (i->err == OK) {
 		jw_key(w, "record");
 		write_record(c->server, w, &i->rec);
+		if (i->conflicts.p != NULL) jw_kraw(w, "conflicts", i->conflicts);
 	} else {
 		jw_key(w, "error");
 		jw_obj(w);
@@ -97,8 +118,12 @@ static enum err read_item(const struct server *s, const struct json *in, struct 
 	if (!json_want_str(in, "type", 0, &out->type, info) ||
 	    !json_want_str(in, "name", JSON_OPTIONAL, &out->name, info) ||
 	    !json_want_str(in, "changeTag", JSON_OPTIONAL, &out->change_tag, info) ||
+	    !json_want_str(in, "stamp", JSON_OPTIONAL, &out->stamp, info) ||
 	    !json_want_bool(in, "deleted", JSON_OPTIONAL, &out->deleted, info))
 		return info->err;
+	out->base = json_type(json_get(in, "base")) == JSON_NULL ? NULL : json_get(in, "base");
+	if (out->base != NULL && json_type(out->base) != JSON_OBJ)
+		return err_set(info, ERR_BAD_FIELD, "\"base\" must be an object of stamps by field");
 	if (out->name.p != NULL && !name_is_valid(out->name))
 		return err_set(info, ERR_BAD_FIELD, "\"name\" must be 1 to %d letters, digits or ._-:@+", NAME_MAX_LEN);
 	if (out->type.n > 64 || !name_is_valid(out->type))
@@ -119,7 +144,8 @@ static enum err read_policy(const struct json *in, enum save_policy *out, struct
 {
 	static const char *const names[] = {[POLICY_IF_UNCHANGED] = "ifUnchanged",
 					    [POLICY_CHANGED_KEYS] = "changedKeys",
-					    [POLICY_ALL_KEYS] = "allKeys"};
+					    [POLICY_ALL_KEYS] = "allKeys",
+					    [POLICY_MERGE] = "merge"};
 	struct str name = STR("ifUnchanged");
 	if (!json_want_str(in, "policy", JSON_OPTIONAL, &name, info)) return info->err;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -127,7 +153,7 @@ static enum err read_policy(const struct json *in, enum save_policy *out, struct
 		*out = (enum save_policy)i;
 		return OK;
 	}
-	return err_set(info, ERR_BAD_FIELD, "\"policy\" must be ifUnchanged, changedKeys or allKeys");
+	return err_set(info, ERR_BAD_FIELD, "\"policy\" must be ifUnchanged, changedKeys, allKeys or merge");
 }
 
 static bool want_zone(const struct json *in, struct str *out, struct errinfo *info)
@@ -170,6 +196,7 @@ void verb_record_save(struct call *c)
 	v->op.bytes = sizeof *v + v->n * 512;
 	v->call = c;
 	v->user = c->user->user;
+	v->late = late_filter(c->user, c->principal);
 	v->doc = c->doc;
 	c->doc = NULL;
 	store_submit(c->server->store, &v->op);
@@ -187,11 +214,16 @@ struct querying {
 	struct buf json;
 	size_t n;
 	struct str cursor; /* out */
+	struct txn *t;
+	struct late late;
 };
 
 static enum err add_found(void *ctx, const struct record *r)
 {
 	struct querying *q = ctx;
+	bool hides;
+	enum err e = late_hides(&q->late, q->t, r, &hides);
+	if (e != OK || hides) return e;
 	struct jw w = JW(&q->json);
 	w.comma = q->n++ > 0;
 	write_record(q->server, &w, r);
@@ -202,6 +234,7 @@ static enum err query_run(struct txn *t, struct store_op *op)
 {
 	struct querying *q = CONTAINER_OF(op, struct querying, op);
 	uint32_t zone;
+	q->t = t;
 	enum err e = txn_zone(t, q->user, q->zone, false, &zone);
 	if (e == ERR_NOT_FOUND && str_eq(q->zone, ZONE_HOME)) return OK;
 	if (e != OK) return err_set(&op->info, e, "there is no zone %.*s", STR_ARG(q->zone));
@@ -251,6 +284,7 @@ void verb_record_query(struct call *c)
 	q->call = c;
 	q->server = c->server;
 	q->user = c->user->user;
+	q->late = late_filter(c->user, c->principal);
 	store_read(c->server->store, &q->op);
 }
 
@@ -269,98 +303,4 @@ void verb_session_sync(struct call *c)
 		e = feed_cursor(c->server, c->user, cursor, &after, &info);
 	if (e != OK) call_fail(c, e, &info, STR_NONE);
 	else feed_page(c, after, limit, wait_ms);
-}
-
-/* ---- device:list ------------------------------------------------------------------------------------------------ */
-
-struct listing {
-	struct store_op op;
-	struct call *call;
-	int64_t user;
-	struct {
-		struct str name, fields;
-	} * list;
-	size_t n, cap;
-};
-
-static enum err add_device(void *ctx, const struct record *r)
-{
-	struct listing *v = ctx;
-	if (v->n == v->cap) {
-		v->cap = MAX(v->cap * 2, (size_t)16);
-		void *more = arena_alloc(&v->op.arena, xmul(v->cap, sizeof *v->list));
-		if (v->n > 0) memcpy(more, v->list, v->n * sizeof *v->list);
-		v->list = more;
-	}
-	v->list[v->n].name = arena_str(&v->op.arena, r->name);
-	v->list[v->n++].fields = arena_str(&v->op.arena, r->fields);
-	return OK;
-}
-
-static enum err listing_run(struct txn *t, struct store_op *op)
-{
-	struct listing *v = CONTAINER_OF(op, struct listing, op);
-	uint32_t zone;
-	struct query q = {.type = STR("Device"), .limit = 1000};
-	enum err e = txn_zone(t, v->user, ZONE_HOME, false, &zone);
-	do
-		if (e == OK) e = txn_query(t, zone, &q, add_device, v, &q.cursor, &op->info);
-	while (e == OK && q.cursor.p != NULL);
-	return e;
-}
-
-static void listing_done(struct store_op *op)
-{
-	struct listing *v = op->ctx;
-	struct call *c = v->call;
-	if (op->err != OK) {
-		call_fail(c, op->err, &op->info, STR_NONE);
-	} else {
-		struct jw w = call_begin(c, "device:list");
-		jw_key(&w, "devices");
-		jw_arr(&w);
-		for (size_t i = 0; i < v->n; i++) {
-			struct peer *online;
-			HASH_FIND(hh, c->user->peers, v->list[i].name.p, v->list[i].name.n, online);
-			device_json(&w, v->list[i].name, v->list[i].fields, online);
-		}
-		jw_arr_end(&w);
-		call_reply(c, &w);
-	}
-	store_op_release(op);
-	free(v);
-}
-
-void verb_device_list(struct call *c)
-{
-	struct listing *v = xcalloc(1, sizeof *v);
-	store_op_init(&v->op, listing_run, listing_done, c->principal, clock_wall_ms());
-	v->op.ctx = v;
-	v->call = c;
-	v->user = c->user->user;
-	store_read(c->server->store, &v->op);
-}
-
-/* ---- device:ack ------------------------------------------------------------------------------------------------- */
-
-/* What a device says it has stored. It is kept in memory: the server's figures about the device come from it. */
-void verb_device_ack(struct call *c)
-{
-	struct errinfo info = {0};
-	struct str cursor;
-	int64_t at = 0;
-	enum err e = json_want_str(c->in, "cursor", 0, &cursor, &info)
-			     ? feed_cursor(c->server, c->user, cursor, &at, &info)
-			     : info.err;
-	if (e != OK) {
-		call_fail(c, e, &info, STR_NONE);
-		return;
-	}
-	if (c->peer != NULL) c->peer->acked = MAX(c->peer->acked, at);
-	if (c->peer != NULL && c->re[0] == '\0') {
-		call_end(c);
-		return;
-	}
-	struct jw w = call_begin(c, "device:acked");
-	call_reply(c, &w);
 }

@@ -216,6 +216,22 @@ static void a_slow_device_is_refused_more_and_told_when_it_caught_up(void **stat
 	close(fd);
 }
 
+static void an_empty_queue_takes_a_frame_of_any_length(void **state)
+{
+	(void)state;
+	int fd = peer_open("/ws");
+	static char big[60000];
+	memset(big, 'b', sizeof big);
+	struct frame *f = frame_text(str_n(big, sizeof big));
+	assert_true(ws_send(seen.w, f, 1000));
+	frame_unref(f);
+	struct buf got = BUF_INIT(BUF_NO_LIMIT);
+	while (got.n < 60004) assert_true(gear_read(&g, fd, &got, got.n, STR("b"), 2000));
+	assert_int_equal(got.n, 60004);
+	buf_release(&got);
+	close(fd);
+}
+
 static void a_paused_device_is_not_read(void **state)
 {
 	(void)state;
@@ -511,6 +527,7 @@ int main(void)
 		T(an_upgrade_may_wait_for_the_whole_request),
 		T(frames_of_one_turn_are_sent_in_order),
 		T(a_slow_device_is_refused_more_and_told_when_it_caught_up),
+		T(an_empty_queue_takes_a_frame_of_any_length),
 		T(a_paused_device_is_not_read),
 		T_OWN(silence_is_pinged_and_then_ended),
 		T_OWN(a_message_must_be_finished_in_time),
