@@ -8,42 +8,13 @@
 // reference compete for the same machine they take turns, and the medians are compared. What each figure means and how
 // to read it is in docs/benchmarks.md.
 
-import { cpSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { Daemon, cleanUp, directory, driven, fakeProvider, median, out, peer, program, providersYaml, roost, timeToListen }
+import { cpSync } from "node:fs";
+import { Daemon, directory, driven, fakeProvider, median, peer, program, providersYaml, roost, timeToListen, withDaemon }
 	from "./gear/house.mjs";
+import { measure, middle, row, times } from "./gear/table.mjs";
 
 const ROUNDS = 3;
 const MILLION = 1_000_000;
-
-// ---- rows -----------------------------------------------------------------------------------------------------------
-
-const rows = [];
-const round = (value) => Number(value.toPrecision(4));
-
-// One figure. `bar` is a number that `value` must not pass, upwards or (atLeast) downwards.
-function row(figure, value, unit, bar, reference, details = {}, { atLeast = false } = {}) {
-	const met = atLeast ? value >= bar : value <= bar;
-	const [name, other] = reference;
-	rows.push({ figure, value: round(value), unit, bar: round(bar), met, reference: { name, value: round(other) },
-		details });
-}
-
-async function times(n, run) {
-	const all = [];
-	for (let i = 0; i < n; i++) all.push(await run(i));
-	return all;
-}
-const middle = (all, get) => median(all.map(get));
-
-async function withDaemon(yaml, run) {
-	const daemon = await Daemon.start(directory(), yaml);
-	try {
-		return await run(daemon);
-	} finally {
-		await daemon.stop();
-	}
-}
 
 const diskSync = async () => (await program("disk", { dir: directory() })).sync;
 
@@ -257,40 +228,4 @@ async function growth() {
 		["message 1,000, µs", middle(all, (r) => r.small.us)], { cpu: cost((c) => c.cpuUs), all });
 }
 
-// ---- all of it ------------------------------------------------------------------------------------------------------
-
-const groups = { start, idle, acks, pace, fanout, tokens, first, streams, stop, growth };
-
-function print() {
-	const lines = [["figure", "value", "bar", "", "reference"], ...rows.map((r) => [r.figure, `${r.value} ${r.unit}`,
-		`${r.bar} ${r.unit}`, r.met ? "met" : "NOT MET", `${r.reference.value}  ${r.reference.name}`])];
-	const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
-	for (const line of lines) console.log(line.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd());
-	console.log(`${rows.filter((r) => r.met).length} of ${rows.length} figures meet their bar`);
-}
-
-const wanted = process.argv.slice(2);
-const unknown = wanted.find((name) => !groups[name]);
-if (unknown) {
-	console.error(`no group ${unknown}; there are: ${Object.keys(groups).join(" ")}`);
-	process.exit(64);
-}
-const failures = [];
-for (const name of wanted.length ? wanted : Object.keys(groups)) {
-	process.stderr.write(`${name} … `);
-	const begun = Date.now();
-	try {
-		await groups[name]();
-		process.stderr.write(`${((Date.now() - begun) / 1000).toFixed(1)} s\n`);
-	} catch (error) {
-		failures.push(name);
-		process.stderr.write(`failed: ${error.message}\n`);
-	}
-}
-await cleanUp();
-print();
-writeFileSync(join(out, wanted.length ? "spine.part.json" : "spine.json"), JSON.stringify(rows, null, "\t") + "\n");
-if (failures.length) {
-	console.error(`could not be measured: ${failures.join(" ")}`);
-	process.exitCode = 1;
-}
+await measure("spine", { start, idle, acks, pace, fanout, tokens, first, streams, stop, growth });

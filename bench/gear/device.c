@@ -101,8 +101,10 @@ bool frame_is(struct str frame, const char *type) { return str_eq(frame_field(fr
 
 static void frame_take(struct device *d, struct str text)
 {
-	if (frame_is(text, "error")) die(70, "the daemon answered: %.*s", STR_ARG(text));
-	if (d->state == DEVICE_READY) {
+	if (frame_is(text, "error")) {
+		if (!d->on_error) die(70, "the daemon answered: %.*s", STR_ARG(text));
+		d->on_error(d, text);
+	} else if (d->state == DEVICE_READY) {
 		if (d->on_frame) d->on_frame(d, text);
 	} else if (!frame_is(text, "device:welcome")) {
 		die(70, "instead of device:welcome came: %.*s", STR_ARG(text));
@@ -114,6 +116,13 @@ static void frame_take(struct device *d, struct str text)
 		d->state = DEVICE_CLOSED;
 		conn_close(&d->conn);
 	}
+}
+
+static void device_lost(struct device *d)
+{
+	d->state = DEVICE_CLOSED;
+	conn_close(&d->conn);
+	d->on_lost(d);
 }
 
 /* Takes one frame from the front; false when it is not whole yet. */
@@ -142,7 +151,11 @@ static bool frame_parse(struct device *d, struct str *in)
 	switch (p[0] & 0xf) {
 	case OPCODE_TEXT: frame_take(d, payload); break;
 	case OPCODE_PING: frame_write(d, OPCODE_PONG, payload); break;
-	case OPCODE_CLOSE: die(70, "the daemon closed a connection: %.*s", (int)(len > 2 ? len - 2 : 0), payload.p + 2);
+	case OPCODE_CLOSE:
+		if (!d->on_lost)
+			die(70, "the daemon closed a connection: %.*s", (int)(len > 2 ? len - 2 : 0), payload.p + 2);
+		device_lost(d);
+		return false;
 	default: break;
 	}
 	d->frames++;
@@ -171,7 +184,10 @@ static void device_bytes(struct conn *c, struct str bytes)
 	struct str in = bytes;
 
 	if (!bytes.p) {
-		if (d->state != DEVICE_CLOSED) die(69, "the daemon closed the connection of device %s", d->id);
+		if (d->state == DEVICE_CLOSED) return;
+		if (!d->on_lost) die(69, "the daemon closed the connection of device %s", d->id);
+		buf_release(&d->in);
+		device_lost(d);
 		return;
 	}
 	d->bytes += (int64_t)bytes.n;
@@ -218,7 +234,7 @@ struct device *devices_load(const char *path, size_t *out_n)
 	return all;
 }
 
-static void device_connect(struct loop *l, struct device *d, int port)
+void device_connect(struct loop *l, struct device *d, int port)
 {
 	d->state = DEVICE_OPENING;
 	d->conn.on_bytes = device_bytes;
@@ -255,4 +271,23 @@ void devices_close(struct device *d, size_t n)
 		conn_close(&d[i].conn);
 		buf_release(&d[i].in);
 	}
+}
+
+void devices_wait(struct loop *l, int64_t limit_ns, bool (*is_done)(void *ctx), void *ctx, const char *what)
+{
+	int64_t deadline_ns = now_ns() + limit_ns;
+	while (!is_done(ctx)) {
+		loop_round(l, deadline_ns);
+		if (now_ns() > deadline_ns && !is_done(ctx)) die(75, "%s: still waiting", what);
+	}
+}
+
+void device_keep_cursor(struct device *d, struct str frame)
+{
+	static const char key[] = "\"cursor\":\"";
+	const char *last = NULL, *at = frame.p, *end = frame.p + frame.n;
+	while ((at = memmem(at, (size_t)(end - at), key, sizeof(key) - 1))) last = at += sizeof(key) - 1;
+	const char *quote = last ? memchr(last, '"', (size_t)(end - last)) : NULL;
+	if (!quote || !str_copy(str_n(last, (size_t)(quote - last)), d->cursor, sizeof(d->cursor)))
+		die(70, "changes without a cursor: %.*s", STR_ARG(frame));
 }

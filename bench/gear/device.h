@@ -16,8 +16,10 @@ struct device {
 	struct buf in;         /* the piece of a frame that came so far; empty when nothing is under way */
 	int64_t frames, bytes; /* received */
 	void (*on_frame)(struct device *d, struct str text); /* frames after the welcome; may be NULL */
-	void *ctx;                                           /* the program's */
-	size_t place, group; /* the answers it has: place, place + group, … (answer.c) */
+	void (*on_error)(struct device *d, struct str text); /* an error frame; NULL: it ends the program */
+	void (*on_lost)(struct device *d); /* the connection broke or was closed; NULL: that ends the program */
+	void *ctx;                         /* the program's */
+	size_t place, group;               /* the answers it has: place, place + group, … (answer.c) */
 };
 
 /* The file has one device a line: user, device id, token, with blanks between. Ends the program when it is not so.
@@ -28,6 +30,12 @@ struct device *devices_load(const char *path, size_t *out_n);
  * is not sent to it while something else is measured. Ends with a quarter of a second in which all catch up. */
 void devices_connect(struct loop *l, struct device *d, size_t n, int port, size_t at_once);
 void devices_close(struct device *d, size_t n);
+/* One connection begun, from the device's cursor; DEVICE_READY when it was welcomed. For one that was lost or closed. */
+void device_connect(struct loop *l, struct device *d, int port);
+/* Runs the loop until is_done says so; after limit_ns ends the program with "…: still waiting". */
+void devices_wait(struct loop *l, int64_t limit_ns, bool (*is_done)(void *ctx), void *ctx, const char *what);
+/* The cursor that a session:changes frame ends with, into d->cursor. */
+void device_keep_cursor(struct device *d, struct str frame);
 
 /* One frame: text given as printf would take it. */
 void device_sendf(struct device *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

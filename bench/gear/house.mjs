@@ -97,6 +97,7 @@ export function driven(name, args) {
 	return {
 		say: (line) => child.stdin.write(`${line}\n`),
 		hear: (line) => hear(child, (text) => text === line),
+		result: () => hear(child, (text) => text.startsWith("{") && JSON.parse(text)),
 		ended: child.ended,
 	};
 }
@@ -108,6 +109,8 @@ async function serverOf(path, args) {
 	return { ...ports, pid: child.pid, stop: () => (child.stdin.end(), child.ended) };
 }
 export const fakeProvider = () => serverOf(binary("fake_provider"), []);
+// A bad link to a port of this machine.
+export const badLink = (port) => serverOf(binary("bad_link"), ["--port", String(port)]);
 export const peer = (name) => serverOf(process.execPath, [join(root, "bench/peers", `${name}.mjs`)]);
 
 // The daemon's side of the fake provider: three names for it. `single` has one slot, `deaf` is never reached.
@@ -177,5 +180,15 @@ export class Daemon {
 		this.child.kill("SIGTERM");
 		const code = await this.child.ended;
 		if (code !== 0) throw new Error(`the daemon ended with ${code}: ${this.child.said}`);
+	}
+}
+
+// Runs with a daemon of its own, on an empty directory.
+export async function withDaemon(yaml, run) {
+	const daemon = await Daemon.start(directory(), yaml);
+	try {
+		return await run(daemon);
+	} finally {
+		await daemon.stop();
 	}
 }
