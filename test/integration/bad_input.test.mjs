@@ -98,6 +98,15 @@ describe("a verb with a field of the wrong type", () => {
 		},
 		"record:query": { good: { recordType: "Project" }, bad: { recordType: [7, null], filter: [7, {}], sort: [7, {}], limit: ["1", -1] } },
 		"device:ack": { good: {}, bad: { cursor: [7, {}, "x"] } },
+		"device:get": { good: {}, bad: { deviceId: [7, null, {}, "a/b"] } },
+		"device:revoke": { good: {}, bad: { deviceId: [7, null, {}, "a/b"] } },
+		"device:primary": {
+			good: { sessionId: id, action: "request" },
+			bad: { sessionId: [7, null, "a/b", []], action: [7, null, "conquer"], take: ["yes", 1], toDeviceId: [7, {}] },
+		},
+		"session:lock": { good: { sessionId: id }, bad: { sessionId: [7, null, "a/b"], ttlMs: ["1", 0, -1, 0.5], waitMs: ["1", -1, {}] } },
+		"session:unlock": { good: { sessionId: id }, bad: { sessionId: [7, null, "a/b"], fence: ["1", 0, -1] } },
+		"session:typing": { good: {}, bad: { sessionId: [7, null, "a/b"] } },
 	};
 	for (const [type, { good, bad }] of Object.entries(verbs))
 		test(`${type} names the field`, async () => {
@@ -143,6 +152,12 @@ describe("another user's objects", () => {
 			[sessionId, "session:join", (v) => ({ sessionId: v })],
 			[sessionId, "message:send", (v) => ({ sessionId: v, messageId: newId(), text: "x" })],
 			[sessionId, "session:leave", (v) => ({ sessionId: v })],
+			[sessionId, "session:lock", (v) => ({ sessionId: v, waitMs: 100 })],
+			[sessionId, "session:unlock", (v) => ({ sessionId: v })],
+			[sessionId, "session:typing", (v) => ({ sessionId: v })],
+			[sessionId, "device:primary", (v) => ({ sessionId: v, action: "request", take: true })],
+			[device.deviceId, "device:get", (v) => ({ deviceId: v })],
+			[device.deviceId, "device:revoke", (v) => ({ deviceId: v })],
 			[conversationId, "session:join", (v) => ({ conversationId: v })],
 			[conversationId, "record:query", (v) => ({ recordType: "Message", filter: [{ field: "conversationId", op: "eq", value: v }] })],
 			[ack.messageId, "record:query", (v) => ({ recordType: "Message", filter: [{ field: "name", op: "eq", value: v }] })],

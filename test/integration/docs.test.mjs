@@ -198,6 +198,7 @@ const KINDS = [
 	/^rst_[A-Za-z0-9_-]{43}$/, // token
 	/^[2-9A-Z]{4}-[2-9A-Z]{4}$/, // pairing code
 	/^http:\/\/127\.0\.0\.1:\d+(\/#pair=[2-9A-Z]{4}-[2-9A-Z]{4})?$/,
+	/^[+-]?[0-9a-f]{12}-[0-9a-f]{4}-[0-9a-f-]{36}$/, // stamp of an edit
 ];
 const CURSOR = KINDS[1], CODE = KINDS[4];
 const TAG = /^t[0-9a-z]+$/;
