@@ -31,7 +31,7 @@ struct rng {
 };
 void rng_seed(struct rng *r, uint64_t seed);
 uint64_t rng_next(struct rng *r);
-uint64_t rng_below(struct rng *r, uint64_t n); /* 0 … n-1; n > 0 */
+uint64_t rng_below(struct rng *r, uint64_t n);       /* 0 … n-1; n > 0 */
 struct id id_seeded(int64_t wall_ms, struct rng *r); /* id_new with the generator's bits */
 
 #endif

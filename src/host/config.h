@@ -30,7 +30,8 @@ enum config_kind { CFG_TEXT, CFG_PATH, CFG_LIST, CFG_FLAG, CFG_LEVEL };
 	X(deflate, "deflate", CFG_FLAG, "offer WebSocket compression (permessage-deflate)")                            \
 	X(default_model, "defaultModel", CFG_TEXT, "the model that answers when a request names none")                 \
 	X(log_level, "logLevel", CFG_LEVEL, "what goes to stderr: error, warn, info or debug")                         \
-	X(mdns, "mdns", CFG_FLAG, "show the daemon on the local network (_roost._tcp) when it listens beyond loopback") \
+	X(mdns, "mdns", CFG_FLAG,                                                                                      \
+	  "show the daemon on the local network (_roost._tcp) when it listens beyond loopback")                        \
 	X(journal, "journal", CFG_FLAG, "keep the journal of events that `roost log` reads")
 
 struct config {

@@ -100,8 +100,8 @@ struct peer {
 	enum peer_state state;
 	char device_id[NAME_MAX_LEN + 1];
 	int64_t connected_ms, seen_wall_ms;
-	bool hello;    /* it said who it is and is in user->peers */
-	bool held;     /* its socket is not read while the writer's queue is full */
+	bool hello; /* it said who it is and is in user->peers */
+	bool held;  /* its socket is not read while the writer's queue is full */
 	LIST_HEAD(, join) joins;
 	size_t njoins;
 	LIST_HEAD(, call) calls; /* not answered yet */
@@ -119,9 +119,9 @@ struct room {
 struct join {
 	struct peer *peer;
 	struct room *room;
-	char *session_id; /* as it was joined, for session:leave; "" unknown */
+	char *session_id;   /* as it was joined, for session:leave; "" unknown */
 	bool watches_queue; /* asked with queue:list, and is told when the queue changes by itself */
-	char *dropped;    /* request whose stream this device was too slow for; NULL none */
+	char *dropped;      /* request whose stream this device was too slow for; NULL none */
 	int64_t dropped_attempt;
 	bool is_quiet; /* session:join is not answered yet: nothing is sent before that */
 	LIST_ENTRY(join) in_room, in_peer;
@@ -136,7 +136,7 @@ struct server {
 	struct work *work;
 	struct http_server *http;
 	struct guess *guesses;
-	struct mdns *mdns; /* NULL: not published */
+	struct mdns *mdns;             /* NULL: not published */
 	struct duplicates *duplicates; /* the content net; only the writer thread touches it */
 	struct live_user *users;
 	struct live_user *users_by_zone;
@@ -144,7 +144,7 @@ struct server {
 	struct room *rooms;
 	struct seats *seats; /* who is primary and holds locks where devices have joined */
 	uv_timer_t seats_timer;
-	int64_t seats_armed_ms; /* when it rings, boot time; INT64_MAX never */
+	int64_t seats_armed_ms;            /* when it rings, boot time; INT64_MAX never */
 	struct queue_watch *queue_watches; /* conversations whose queue somebody watches */
 	int64_t queue_changes;             /* made by people since the start */
 	uv_timer_t queue_timer;
@@ -269,8 +269,8 @@ void presence_committed(struct server *s, const struct store_op *op);
 void presence_rearm(struct server *s); /* after every input to s->seats */
 /* Members of an object: a device as others see it. */
 void device_json(struct live_user *u, struct jw *w, struct str device_id, struct str fields);
-void write_term(struct jw *w, const struct seats_state *st); /* deviceId, term */
-void write_lease(struct jw *w, const struct seats_state *st);    /* deviceId, fence, expiresAt */
+void write_term(struct jw *w, const struct seats_state *st);                           /* deviceId, term */
+void write_lease(struct jw *w, const struct seats_state *st);                          /* deviceId, fence, expiresAt */
 void session_answer(void *ctx, void *token, enum err e, const struct seats_state *st); /* seats_ops.answer */
 void session_typed(struct call *c, struct str session_id); /* a person typed or wrote on the caller's device */
 
@@ -344,8 +344,8 @@ MUST_USE enum err late_hides(struct late *l, struct txn *t, const struct record 
 /* ---- streams ---------------------------------------------------------------------------------------------------- */
 
 struct room *room_find(struct server *s, int64_t user, struct str conversation_id); /* NULL: nobody has joined */
-void stream_publish(void *ctx, const struct delta *d); /* work hook */
-void stream_state(void *ctx, struct job *j);           /* work hook */
+void stream_publish(void *ctx, const struct delta *d);                              /* work hook */
+void stream_state(void *ctx, struct job *j);                                        /* work hook */
 /* The device's place in a conversation, made when it has none; NULL past limits.joined_sessions. A new one hears nothing
  * until stream_joined, which adds what is running to the answer, sends it, and then everything from its beginning. */
 struct join *stream_join(struct peer *c, struct str conversation_id, struct str session_id);
@@ -366,7 +366,8 @@ void write_job_state(struct server *s, struct jw *w, const struct job *j);
 /* A frame to every device that has joined the conversation. */
 void stream_tell(struct server *s, int64_t user, struct str conversation_id, struct frame *f);
 /* Those who joined the killed session are in the next one now. */
-void stream_cleared(struct server *s, int64_t user, struct str conversation_id, struct str killed_id, struct str next_id);
+void stream_cleared(struct server *s, int64_t user, struct str conversation_id, struct str killed_id,
+		    struct str next_id);
 
 /* ---- automatic runs --------------------------------------------------------------------------------------------- */
 

@@ -227,7 +227,8 @@ void stream_tell(struct server *s, int64_t user, struct str conversation_id, str
 	}
 }
 
-void stream_cleared(struct server *s, int64_t user, struct str conversation_id, struct str killed_id, struct str next_id)
+void stream_cleared(struct server *s, int64_t user, struct str conversation_id, struct str killed_id,
+		    struct str next_id)
 {
 	struct room *room = room_find(s, user, conversation_id);
 	struct join *j;

@@ -167,7 +167,8 @@ static enum err read_request(struct sending *m, const struct json *req, struct e
 			       "no provider serves the model \"%.*s\"; GET /api/v1/models lists them",
 			       STR_ARG(m->cmd.model));
 	int64_t priority = PRIORITY_NORMAL;
-	if (!json_want_int(req, "priority", JSON_OPTIONAL, PRIORITY_HIGH, PRIORITY_LOW, &priority, info)) return info->err;
+	if (!json_want_int(req, "priority", JSON_OPTIONAL, PRIORITY_HIGH, PRIORITY_LOW, &priority, info))
+		return info->err;
 	m->cmd.priority = (int)priority;
 	const struct json *params = json_get(req, "params");
 	if (json_type(params) != JSON_NONE && json_type(params) != JSON_NULL) {

@@ -432,7 +432,8 @@ class Session {
 
 	async events(path, answer) {
 		const text = await new Promise((done, failed) => {
-			const options = { host: "127.0.0.1", port: this.daemon.port, path, agent: false, headers: { authorization: `Bearer ${this.credential.token}` } };
+			const headers = { authorization: `Bearer ${this.credential.token}` };
+			const options = { host: "127.0.0.1", port: this.daemon.port, path, agent: false, headers };
 			const request = http.get(options, (stream) => {
 				let got = "";
 				stream.on("data", (piece) => {
