@@ -30,7 +30,7 @@ before(async () => {
 	await page.goto(link);
 	await page.getByRole("button", { name: "Pair", exact: true }).click();
 	await page.locator('main[data-link="up"]').waitFor();
-	for (const type of ["session:join", "session:leave", "message:attach", "request:stop", "device:ack"])
+	for (const type of ["session:join", "session:leave", "session:typing", "message:attach", "request:stop", "device:ack"])
 		silenced.add(type);
 });
 
@@ -349,6 +349,42 @@ describe("refusals", () => {
 		});
 		await page.getByText("well?").waitFor();
 		assert.deepEqual(browser.complaints, []);
+	});
+});
+
+describe("typing", () => {
+	test("where it decides who drives, it is said once a second and not by the driver", async () => {
+		const primary = { deviceId: "other", term: 1 };
+		changes(
+			record("Conversation", "types", {
+				title: "types",
+				currentSessionId: "types-s",
+				settings: { primary: "followsTyping" },
+			}),
+		);
+		await page.evaluate(() => (location.hash = "c=types"));
+		const join = await asked("session:join");
+		push({ type: "session:state", re: join.id, session: { name: "types-s" }, primary, running: [] });
+		await page.getByRole("button", { name: "another device drives" }).waitFor();
+		const said = () => sent.filter((frame) => frame.type === "session:typing");
+		const type = (text) =>
+			page.getByLabel("Message", { exact: true }).evaluate((field, letters) => {
+				for (const letter of letters) {
+					field.value += letter;
+					field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+				}
+			}, text);
+		await type("hello");
+		await until(said, (frames) => frames.length > 0, "session:typing");
+		assert.deepEqual(said(), [{ type: "session:typing", sessionId: "types-s" }]);
+		await page.waitForTimeout(1000);
+		const { deviceId } = await (await page.request.get(`${daemon.url}/api/v1/me`)).json();
+		push({ type: "device:primary", sessionId: "types-s", deviceId, term: 2 });
+		await page.getByRole("button", { name: "This device drives" }).waitFor();
+		await type(" again");
+		await page.waitForTimeout(200);
+		assert.equal(said().length, 1);
+		await page.getByLabel("Message", { exact: true }).fill("");
 	});
 });
 

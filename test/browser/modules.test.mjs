@@ -1,4 +1,5 @@
-// The page's pure modules, bundled and called directly: markdown, running answers, records, ids.
+// The page's pure modules, bundled and called directly: markdown, running answers, records, the joined session, stamps,
+// ids.
 
 import assert from "node:assert/strict";
 import { build } from "esbuild";
@@ -20,9 +21,13 @@ let markdown;
 let streams;
 let records;
 let ids;
+let room;
+let stamps;
 
 before(async () => {
-	[markdown, streams, records, ids] = await Promise.all(["markdown", "streams", "records", "ids"].map(load));
+	[markdown, streams, records, ids, room, stamps] = await Promise.all(
+		["markdown", "streams", "records", "ids", "room", "stamps"].map(load),
+	);
 });
 
 // A tree in one line: blocks and spans as name(children), text in quotes.
@@ -242,6 +247,115 @@ describe("records", () => {
 			all.conversations().map((one) => one.name),
 			["c", "d"],
 		);
+	});
+});
+
+describe("a device's copy", () => {
+	const origin = { at: "2026-01-01T00:00:00.000Z", userId: "u", deviceId: "d" };
+	const record = (type, name, fields) => ({ type, name, changeTag: "1", created: origin, modified: origin, fields });
+
+	test("a dropped session takes its messages and requests along, and no others", () => {
+		const all = new records.Records();
+		for (const sessionId of ["old", "new"]) {
+			const fields = { conversationId: "c", sessionId, ord: 1, role: "user", text: "" };
+			all.apply(record("Message", `m-${sessionId}`, fields));
+			all.apply(record("Request", `r-${sessionId}`, fields));
+		}
+		const dropped = all.dropSession("old");
+		assert.deepEqual(
+			dropped.map((one) => [one.name, one.deleted]),
+			[
+				["m-old", true],
+				["r-old", true],
+			],
+		);
+		assert.deepEqual(
+			all.messages("c").map((one) => one.name),
+			["m-new"],
+		);
+		assert.equal(all.request("r-old"), undefined);
+	});
+
+	test("revisions are found by record and field, the newest first, and go with their deletion", () => {
+		const all = new records.Records();
+		const revision = (name, field, at) => record("Revision", name, { recordName: "m", field, at, value: name });
+		for (const one of [revision("a", "text", "1"), revision("b", "text", "2"), revision("c", "title", "3")])
+			all.apply(one);
+		const names = () => all.revisions("m", "text").map((one) => one.name);
+		assert.deepEqual(names(), ["b", "a"]);
+		all.apply({ ...revision("b", "text", "2"), deleted: true, fields: {} });
+		assert.deepEqual(names(), ["a"]);
+	});
+});
+
+describe("the joined session", () => {
+	const joined = () =>
+		new room.Room("c", {
+			type: "session:state",
+			session: { name: "s" },
+			primary: { deviceId: "a", term: 3 },
+			lock: null,
+			joined: ["a", "b"],
+		});
+
+	test("an older term changes nobody", () => {
+		const one = joined();
+		one.hear({ type: "device:primary", sessionId: "s", deviceId: "b", term: 4 });
+		one.hear({ type: "device:primary", sessionId: "s", deviceId: "a", term: 3 });
+		assert.deepEqual([one.primary.deviceId, one.primary.term], ["b", 4]);
+	});
+
+	test("who comes back stands last", () => {
+		const one = joined();
+		one.hear({ type: "session:presence", conversationId: "c", joined: ["a", "x"], left: ["a"] });
+		assert.deepEqual(one.joined, ["b", "a", "x"]);
+	});
+
+	test("frames of another session are not its own", () => {
+		const one = joined();
+		assert.equal(one.hear({ type: "queue:state", sessionId: "t", waiting: [] }), false);
+		assert.equal(one.queue, null);
+	});
+
+	test("a lock holds for the others, and until its time", () => {
+		const one = joined();
+		const expiresAt = "2026-01-01T00:00:10.000Z";
+		one.hear({ type: "session:locked", sessionId: "s", deviceId: "a", fence: 1, expiresAt });
+		const end = Date.parse(expiresAt);
+		assert.equal(one.lockedBy("b", end - 1).deviceId, "a");
+		assert.equal(one.lockedBy("a", end - 1), null, "not for its holder");
+		assert.equal(one.lockedBy("b", end), null);
+		one.hear({ type: "session:unlocked", sessionId: "s" });
+		assert.equal(one.lockedBy("b", end - 1), null);
+	});
+});
+
+describe("stamps", () => {
+	test("a stamp is the time, a counter and the device", () => {
+		assert.equal(stamps.makeStamp(0x0199f3c2a1b4, "", "d"), "0199f3c2a1b4-0000-d");
+	});
+
+	test("a stamp is later than what was seen, whatever the clock says", () => {
+		const cases = [
+			["0199f3c2a1b4-0000-x", "0199f3c2a1b4-0001-d"],
+			["0199f3c2a1b4-00ff-x", "0199f3c2a1b4-0100-d"],
+			["0199f3c2ffff-ffff-x", "0199f3c30000-0000-d"],
+			["0199f3c2a1b9-0000-x!019affffffff-0000", "0199f3c2a1b9-0001-d"],
+			["0199f3c2a1b3-0009-x", "0199f3c2a1b4-0000-d"],
+		];
+		for (const [seen, expected] of cases) {
+			const made = stamps.makeStamp(0x0199f3c2a1b4, seen, "d");
+			assert.equal(made, expected);
+			assert.ok(made > seen);
+		}
+	});
+
+	test("the latest in a record is found in registers and in sets", () => {
+		const latest = (fields) => stamps.latestStamp({ fields });
+		assert.equal(latest({}), "");
+		assert.equal(latest({ stamps: { title: "2-d", text: "1-d" } }), "2-d");
+		assert.equal(latest({ stamps: { title: "2-d", tags: { a: "+1-d", b: "-3-d" } } }), "3-d");
+		assert.equal(latest({ stamp: "4-d", stamps: { title: "2-d" } }), "4-d");
 	});
 });
 

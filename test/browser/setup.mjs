@@ -14,6 +14,43 @@ export async function pairing(daemon) {
 	return JSON.parse(stdout);
 }
 
+// A context's line to the daemon, which can be cut: what is open ends, and nothing gets through until it is mended.
+class Line {
+	#open = new Set();
+	#isCut = false;
+
+	static async lay(context) {
+		const line = new Line();
+		await context.routeWebSocket(/devices\/socket/, (route) => {
+			if (line.#isCut) {
+				void route.close();
+				return;
+			}
+			const server = route.connectToServer();
+			const ends = { route, server };
+			line.#open.add(ends);
+			route.onClose((code, reason) => {
+				line.#open.delete(ends);
+				void server.close({ code, reason });
+			});
+		});
+		return line;
+	}
+
+	async cut(page) {
+		this.#isCut = true;
+		for (const { route, server } of this.#open) await Promise.all([route.close(), server.close()]);
+		this.#open.clear();
+		await page.locator('main[data-link="down"]').waitFor();
+	}
+
+	async mend(page) {
+		this.#isCut = false;
+		await page.evaluate(() => dispatchEvent(new Event("online")));
+		await page.locator('main[data-link="up"]').waitFor();
+	}
+}
+
 // A browser whose every page is watched: what it asked for elsewhere and what it complained about.
 export class Browser {
 	foreign = []; // addresses not on the daemon
@@ -57,10 +94,11 @@ export class Browser {
 		return context;
 	}
 
-	// A page of a new device, paired through a link, with `params` given along with its requests.
+	// A page of a new device, paired through a link, with `params` given along with its requests. Its `line` can be cut.
 	async device({ name, params, ...options }) {
 		const context = await this.profile(options);
-		const page = await context.newPage();
+		const line = await Line.lay(context);
+		const page = Object.assign(await context.newPage(), { line });
 		const { link } = await pairing(this.daemon);
 		await page.goto(link);
 		await page.getByLabel("Name of this device").fill(name);
@@ -99,6 +137,12 @@ export async function begin(page, text) {
 	await picker.locator('option[value="local:test"]').waitFor({ state: "attached" });
 	await picker.selectOption("local:test");
 	await say(page, text);
+}
+
+// Presses the button `name`, and then `inSheet`, one after the other, in the sheet that it opens.
+export async function press(page, name, ...inSheet) {
+	await page.getByRole("button", { name }).click();
+	for (const one of inSheet) await page.getByRole("dialog").getByRole("button", { name: one }).click();
 }
 
 export async function openConversation(page, title) {

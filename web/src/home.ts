@@ -1,28 +1,34 @@
 /* The page's one object: what this device knows, what it is doing about it, and what a person may ask of it.
  *
- * It owns the records, the running answers, the outbox and the link, and turns frames into changes of them. Screens
- * read it and call its verbs; after any change it tells its watcher, at most once per frame of the display.
+ * It owns the records, the running answers, the joined session and the link, and turns frames into changes
+ * of them. Screens read it and call its verbs; after any change it tells its watcher, at most once per frame of the
+ * display.
  *
- * A message's way out: written to the outbox, sent, acked by the daemon once it is on disk there, and only then taken
- * from the outbox. Until the ack it is sent again, with the same id, after every reconnect; the daemon answers an id it
- * knows with the first ack. A refusal keeps the text here until the person decides. */
+ * What a person writes or changes is the writer's (writer.ts) and goes out through the outbox. What only makes sense
+ * now, such as taking over a session or pausing its queue, is asked of the daemon directly and needs the link. Clearing
+ * is of the second kind: what is written after it is meant for the next session, whose id the daemon makes. */
 
-import { Db, type Draft } from "./db";
+import { Db } from "./db";
 import { deviceGuess, uuid7 } from "./ids";
 import { Link, type LinkOwner } from "./link";
 import { Records } from "./records";
+import { Room } from "./room";
 import { Streams, type Stream } from "./streams";
+import { Writer, type WriterHost } from "./writer";
 import {
 	isRunning,
 	sentence,
 	WireError,
 	type Delta,
+	type DeviceState,
 	type Frame,
 	type Message,
 	type Model,
 	type Request,
 	type RequestPush,
 	type RequestState,
+	type Revision,
+	type Session,
 	type StreamKind,
 	type WireRecord,
 } from "./wire";
@@ -48,20 +54,27 @@ const KEY_USER = "roost.userId";
 const KEY_NAME = "roost.deviceName";
 const KEY_MODEL = "roost.model";
 const KEY_PARAMS = "roost.params";
+const KEY_SYNCED = "roost.syncedAt";
 
 const ACK_MS = 1000; // device:ack at most this often
-const RESEND_MS = 3000; // before a message refused for a passing reason is tried again
+const TYPING_MS = 1000; // session:typing at most this often
 
-export class Home implements LinkOwner {
+export const FOLLOWS_TYPING = "followsTyping"; // the setting `primary` of a conversation
+
+export class Home implements LinkOwner, WriterHost {
 	phase: Phase = "loading";
 	link: LinkState = "connecting";
 	notice = ""; // why the pairing screen is shown, or what went wrong last
 	models: Model[] = [];
-	outbox: Draft[] = [];
+	devices: DeviceState[] = []; // of this user; empty until they were told
+	room: Room | null = null; // the session of the open conversation, once joined
+	isSyncing = false; // the feed is behind
+	syncedAt = Number(localStorage.getItem(KEY_SYNCED)); // wall ms; when the feed last was not; 0: never
 	openId: string | null = null; // the conversation on the screen
 	stopping = new Set<string>(); // requests a stop was asked for
 	readonly records = new Records();
 	readonly streams = new Streams();
+	readonly writer = new Writer(this, this.records);
 
 	#watcher: () => void;
 	#db: Db | null = null;
@@ -69,10 +82,9 @@ export class Home implements LinkOwner {
 	#cursor: string | null = null;
 	#limits: Record<string, number> = {};
 	#pushes = new Map<string, RequestPush>();
-	#joined: { conversationId: string; sessionId: string } | null = null;
 	#joining: string | null = null;
-	#inFlight = new Set<string>(); // messages sent on this connection and not answered yet
-	#acked = new Set<string>(); // acked, but the record has not come yet
+	#joinedFor: string | undefined; // the conversation's session as it was known here when it was joined
+	#typedAt = 0;
 	#ackTimer = 0;
 	#drawTimer = 0;
 
@@ -85,6 +97,10 @@ export class Home implements LinkOwner {
 
 	get deviceId(): string {
 		return localStorage.getItem(KEY_DEVICE) ?? "";
+	}
+
+	get userId(): string {
+		return localStorage.getItem(KEY_USER) ?? "";
 	}
 
 	get deviceName(): string {
@@ -132,7 +148,7 @@ export class Home implements LinkOwner {
 		} catch {
 			me = null;
 		}
-		const userId = me?.userId ?? localStorage.getItem(KEY_USER);
+		const userId = me?.userId ?? this.userId;
 		if (me) {
 			localStorage.setItem(KEY_DEVICE, me.deviceId);
 			localStorage.setItem(KEY_USER, me.userId);
@@ -188,9 +204,9 @@ export class Home implements LinkOwner {
 		this.#db = await Db.open(userId);
 		const stored = await this.#db.load();
 		this.records.clear();
-		for (const record of stored.records) this.records.apply(record);
+		for (const record of stored.records) this.#take(record);
 		this.#cursor = stored.cursor;
-		this.outbox = stored.outbox;
+		this.writer.outbox.load(this.#db, stored.outbox);
 		this.phase = "ready";
 		this.notice = "";
 		this.link = "connecting";
@@ -200,8 +216,7 @@ export class Home implements LinkOwner {
 
 	/* The credential is gone. What was stored goes with it, except what was typed and never arrived. */
 	async #unpaired(notice: string): Promise<void> {
-		const userId = localStorage.getItem(KEY_USER);
-		if (!this.#db && userId) this.#db = await Db.open(userId);
+		if (!this.#db && this.userId) this.#db = await Db.open(this.userId);
 		this.#forgetLive();
 		this.records.clear();
 		this.#cursor = null;
@@ -215,8 +230,8 @@ export class Home implements LinkOwner {
 		this.streams.clear();
 		this.#pushes.clear();
 		this.stopping.clear();
-		this.#inFlight.clear();
-		this.#joined = null;
+		this.devices = [];
+		this.room = null;
 		this.#joining = null;
 	}
 
@@ -238,12 +253,13 @@ export class Home implements LinkOwner {
 	welcome(frame: Frame): void {
 		this.link = "up";
 		this.#limits = (frame.limits ?? {}) as Record<string, number>;
-		this.#inFlight.clear();
-		this.#joined = null;
+		this.isSyncing = true;
+		this.room = null;
 		this.#joining = null;
-		this.#flush();
+		this.writer.outbox.flush();
 		void this.#join();
 		void this.#loadModels();
+		void this.loadDevices();
 		this.changed();
 	}
 
@@ -265,12 +281,15 @@ export class Home implements LinkOwner {
 
 	frame(frame: Frame): void {
 		if (frame.type === "session:changes")
-			this.#applyChanges(frame.records as WireRecord[], frame.cursor as string);
+			this.#applyChanges(frame.records as WireRecord[], frame.cursor as string, frame.more === true);
 		else if (frame.type === "message:delta") this.#applyDelta(frame as unknown as Delta);
 		else if (frame.type === "message:reset") this.#applyReset(frame.requestId as string, frame.attempt as number);
 		else if (frame.type === "request:state") this.#applyPush(frame as unknown as RequestPush);
-		else if (frame.type === "session:cleared") void this.#rejoin();
+		else if (frame.type === "session:cleared") this.#rejoin(frame.conversationId as string);
+		else if (frame.type === "device:changed") this.#applyDevices(frame.devices as DeviceState[]);
+		else if (frame.type === "message:duplicate") this.#applyDuplicate(frame);
 		else if (frame.type === "error") this.#applyError(new WireError(frame));
+		else this.room?.hear(frame);
 		this.changed();
 	}
 
@@ -287,21 +306,55 @@ export class Home implements LinkOwner {
 
 	/* ---- records ---- */
 
-	#applyChanges(records: WireRecord[], cursor: string): void {
-		for (const record of records) this.#applyRecord(record);
+	#applyChanges(records: WireRecord[], cursor: string, hasMore: boolean): void {
+		const kept: WireRecord[] = [];
+		for (const record of records) {
+			kept.push(...this.#applyRecord(record));
+			if (record.type === "Revision") this.#noteConflict(record as unknown as Revision);
+		}
 		this.#cursor = cursor;
-		void this.#store(records, cursor);
+		this.isSyncing = hasMore;
+		if (!hasMore) this.syncedAt = Date.now();
+		void this.#store(kept, cursor);
 		void this.#join();
 	}
 
-	#applyRecord(record: WireRecord): void {
-		this.records.apply(record);
+	/* Takes a record, and returns what changes in this device's copy because of it. */
+	#applyRecord(record: WireRecord): WireRecord[] {
+		const session = this.records.session(String(record.fields.sessionId ?? ""));
+		if (session && this.#isForgotten(session)) record = { ...record, deleted: true };
+		this.#take(record);
+		if (record.type === "Session" && this.#isForgotten(record as unknown as Session)) {
+			const { conversationId } = (record as unknown as Session).fields;
+			const forgotten = this.records.sessionsOf(conversationId).filter((one) => this.#isForgotten(one));
+			return [record, ...forgotten.flatMap((one) => this.records.dropSession(one.name))];
+		}
 		if (record.type === "Request") this.#applyRequestRecord(record as unknown as Request);
-		if (record.type !== "Message") return;
-		const message = record as unknown as Message;
-		const { role, requestId, attempt } = message.fields;
-		if (role === "assistant" && requestId) this.streams.settle(requestId, attempt ?? Infinity);
-		if (this.#acked.delete(message.name)) this.#dropDraft(message.name);
+		if (record.type === "Message") {
+			const { role, requestId, attempt } = (record as unknown as Message).fields;
+			if (role === "assistant" && requestId) this.streams.settle(requestId, attempt ?? Infinity);
+		}
+		return [record];
+	}
+
+	#take(record: WireRecord): void {
+		this.records.apply(record);
+		this.writer.see(record);
+	}
+
+	/* A person who clears here is done with that session and those before it: this device drops its copy of them. Where
+	 * somebody else cleared it stays. */
+	#isForgotten({ fields }: Session): boolean {
+		if (fields.state !== "killed") return false;
+		const isHere = (one: Session) => one.fields.killedBy === this.deviceId;
+		return this.records
+			.sessionsOf(fields.conversationId)
+			.some((one) => isHere(one) && one.fields.killedAt! >= fields.killedAt!);
+	}
+
+	#noteConflict({ fields, deleted }: Revision): void {
+		if (deleted || !fields.conflict || this.isSyncing || fields.conversationId !== this.openId) return;
+		if (this.notice === "") this.notice = "Two devices changed the same text; the history has both.";
 	}
 
 	/* Of two views of a request the later one counts; they come over one connection, in order. */
@@ -332,6 +385,7 @@ export class Home implements LinkOwner {
 		if (cursor === null || this.#ackTimer !== 0) return;
 		this.#ackTimer = window.setTimeout(() => {
 			this.#ackTimer = 0;
+			localStorage.setItem(KEY_SYNCED, String(this.syncedAt));
 			if (this.#cursor !== null) this.#socket.send({ type: "device:ack", cursor: this.#cursor });
 		}, ACK_MS);
 	}
@@ -409,24 +463,26 @@ export class Home implements LinkOwner {
 	async stop(requestId: string): Promise<void> {
 		this.stopping.add(requestId);
 		this.changed();
-		await this.#act({ type: "request:stop", requestId });
+		if (!(await this.act({ type: "request:stop", requestId }))) this.stopping.delete(requestId);
 	}
 
 	async retry(requestId: string): Promise<void> {
 		this.streams.drop(requestId);
-		await this.#act({ type: "request:retry", requestId });
+		await this.act({ type: "request:retry", requestId });
 	}
 
-	/* A verb on a request: the answer is its state, an error goes to the notice. */
-	async #act(frame: Frame): Promise<void> {
+	/* Asks something of the daemon that makes sense only now. The answer is taken like a push; an error goes to the
+	 * notice, and null is returned. */
+	async act(frame: Frame): Promise<Frame | null> {
+		let answer: Frame | null = null;
 		try {
-			const answer = await this.#socket.ask(frame);
-			if (answer.type === "request:state") this.#applyPush(answer as unknown as RequestPush);
+			answer = await this.#socket.ask(frame);
+			this.frame(answer);
 		} catch (error) {
-			this.stopping.delete(frame.requestId as string);
 			this.notice = sentence((error as WireError).message);
 		}
 		this.changed();
+		return answer;
 	}
 
 	dismiss(): void {
@@ -444,17 +500,22 @@ export class Home implements LinkOwner {
 		this.changed();
 	}
 
-	/* Joins the open conversation's session, once the daemon knows the conversation, and leaves the one before. */
+	/* Joins the open conversation's session, once the daemon knows the conversation, and leaves the one before. Joins
+	 * again when the conversation has got another session. */
 	async #join(): Promise<void> {
 		const wanted = this.openId;
 		if (this.link !== "up") return;
-		if (this.#joined && this.#joined.conversationId !== wanted) {
-			this.#socket.send({ type: "session:leave", sessionId: this.#joined.sessionId });
+		if (this.room && this.room.conversationId !== wanted) {
+			this.#socket.send({ type: "session:leave", conversationId: this.room.conversationId });
 			this.streams.clear();
-			this.#joined = null;
+			this.room = null;
 		}
-		if (wanted === null || this.#joined || this.#joining === wanted || !this.records.conversation(wanted)) return;
+		const conversation = wanted === null ? undefined : this.records.conversation(wanted);
+		if (wanted === null || !conversation || this.#joining === wanted) return;
+		const current = conversation.fields.currentSessionId;
+		if (this.room && (current === this.#joinedFor || current === this.room.sessionId)) return;
 		this.#joining = wanted;
+		this.#joinedFor = current;
 		try {
 			this.#joinedAs(wanted, await this.#socket.ask({ type: "session:join", conversationId: wanted }));
 		} catch (error) {
@@ -467,19 +528,79 @@ export class Home implements LinkOwner {
 	}
 
 	#joinedAs(conversationId: string, state: Frame): void {
-		const session = state.session as { name?: string; sessionId?: string } | undefined;
-		this.#joined = { conversationId, sessionId: session?.name ?? session?.sessionId ?? "" };
+		this.room = new Room(conversationId, state);
 		const running = (state.running ?? []) as { requestId: string; attempt: number }[];
 		for (const one of running) this.streams.open(one.requestId, one.attempt);
 		for (const requestId of this.streams.requests()) {
 			if (!running.some((one) => one.requestId === requestId)) this.streams.drop(requestId);
 		}
+		const { sessionId } = this.room;
+		if (sessionId === null) return;
+		for (const type of ["queue:list", "auto:state"]) {
+			this.#socket.ask({ type, sessionId }).then(
+				(answer) => this.frame(answer),
+				() => undefined, // the session was cleared meanwhile, and is joined anew
+			);
+		}
 	}
 
 	/* The session was cleared: the conversation has another one now. */
-	async #rejoin(): Promise<void> {
-		this.#joined = null;
-		await this.#join();
+	#rejoin(conversationId: string): void {
+		if (this.room?.conversationId === conversationId) this.room = null;
+		void this.#join();
+	}
+
+	/* Tells the daemon that a person types here, where that decides who drives. */
+	typed(): void {
+		const { room } = this;
+		const isFollowing =
+			room && this.writer.conversation(room.conversationId)?.fields.settings?.primary === FOLLOWS_TYPING;
+		if (!isFollowing || room.sessionId === null || room.primary.deviceId === this.deviceId) return;
+		if (Date.now() - this.#typedAt < TYPING_MS) return;
+		this.#typedAt = Date.now();
+		this.#socket.send({ type: "session:typing", sessionId: room.sessionId });
+	}
+
+	/* Ends what was said so far in the open conversation. */
+	async clear(): Promise<void> {
+		if (this.room?.sessionId) await this.act({ type: "session:clear", sessionId: this.room.sessionId });
+	}
+
+	/* ---- devices ---- */
+
+	async loadDevices(): Promise<void> {
+		try {
+			this.devices = (await this.#socket.ask({ type: "device:list" })).devices as DeviceState[];
+		} catch {
+			return;
+		}
+		this.changed();
+	}
+
+	#applyDevices(changes: DeviceState[]): void {
+		if (changes.some((change) => !this.devices.some((one) => one.deviceId === change.deviceId))) {
+			void this.loadDevices();
+		}
+		this.devices = this.devices.map((one) => ({
+			...one,
+			...changes.find((change) => change.deviceId === one.deviceId),
+		}));
+	}
+
+	async revoke(deviceId: string): Promise<void> {
+		await this.act({ type: "device:revoke", deviceId });
+		await this.loadDevices();
+	}
+
+	nameOf(deviceId: string): string {
+		const told = this.devices.find((one) => one.deviceId === deviceId)?.name;
+		return this.records.device(deviceId)?.fields.name || told || "another device";
+	}
+
+	#applyDuplicate(frame: Frame): void {
+		const text = this.records.message(frame.messageId as string)?.fields.text.trim().slice(0, 40) ?? "";
+		const name = this.nameOf(frame.deviceId as string);
+		this.notice = `${name} sent the same as this device, and it was held there: “${text}”`;
 	}
 
 	async #loadModels(): Promise<void> {
@@ -501,139 +622,34 @@ export class Home implements LinkOwner {
 		return bytes > limit ? `This is ${bytes} bytes; the daemon takes at most ${limit} in one message.` : "";
 	}
 
-	async send(conversationId: string, text: string): Promise<void> {
-		const params = parseParams(this.paramsText);
-		const model = this.modelFor(conversationId);
-		const request: Draft["request"] = {};
-		if (model !== null) request.model = model;
-		if (params !== null) request.params = params;
-		const draft: Draft = {
-			messageId: uuid7(),
-			conversationId,
-			text,
-			request,
-			at: new Date().toISOString(),
-		};
-		this.outbox = [...this.outbox, draft];
-		this.changed();
-		await this.#keep(draft);
-		this.#deliver(draft);
+	/* ---- the writer's host ---- */
+
+	isUp(): boolean {
+		return this.link === "up";
 	}
 
-	async #keep(draft: Draft): Promise<void> {
-		try {
-			await this.#db?.putDraft(draft);
-		} catch {
-			this.notice =
-				"This browser refuses to store the message; it is lost if the page closes before it is sent.";
-		}
+	ask(frame: Frame): Promise<Frame> {
+		return this.#socket.ask(frame);
 	}
 
-	/* Sends a refused message once more: under its old id, or a new one when the id itself was refused. */
-	async sendAgain(old: Draft): Promise<void> {
-		const draft: Draft = { ...old };
-		delete draft.error;
-		if (old.error?.code === "duplicate_message") draft.isForced = true;
-		if (old.error?.code === "message_id_reused") draft.messageId = uuid7();
-		this.outbox = this.outbox.map((one) => (one === old ? draft : one));
-		if (draft.messageId !== old.messageId) await this.#db?.dropDraft(old.messageId);
-		await this.#keep(draft);
-		this.#deliver(draft);
-		this.changed();
+	tell(notice: string): void {
+		this.notice = notice;
 	}
 
-	discard(draft: Draft): void {
-		this.#dropDraft(draft.messageId);
-		this.changed();
-	}
-
-	isAcked(draft: Draft): boolean {
-		return this.#acked.has(draft.messageId);
-	}
-
-	/* After a (re)connect: everything that waits and was not refused, in the order it was typed. */
-	#flush(): void {
-		for (const draft of this.outbox) {
-			if (!draft.error) this.#deliver(draft);
-		}
-	}
-
-	#deliver(draft: Draft): void {
-		if (this.link !== "up" || this.#inFlight.has(draft.messageId)) return;
-		this.#inFlight.add(draft.messageId);
-		const frame: Frame = {
-			type: "message:send",
-			messageId: draft.messageId,
-			conversationId: draft.conversationId,
-			text: draft.text,
-			request: draft.request,
-		};
-		if (draft.isForced) frame.force = true;
-		this.#socket.ask(frame).then(
-			(ack) => this.#delivered(draft, ack),
-			(error: WireError) => this.#undelivered(draft, error),
+	async keep(records: WireRecord[]): Promise<void> {
+		await this.#store(
+			records.flatMap((record) => this.#applyRecord(record)),
+			null,
 		);
 	}
 
-	/* The ack says where the message stands in the conversation; with that its record can be made here. An ack without
-	 * it leaves the message in the outbox, marked as sent, until the record comes by itself. */
-	#delivered(draft: Draft, ack: Frame): void {
-		this.#inFlight.delete(draft.messageId);
-		if (this.records.message(draft.messageId)) {
-			this.#dropDraft(draft.messageId);
-		} else if (typeof ack.ord === "number") {
-			const origin = {
-				at: typeof ack.at === "string" ? ack.at : draft.at,
-				userId: localStorage.getItem(KEY_USER) ?? "",
-				deviceId: this.deviceId,
-			};
-			const record: WireRecord = {
-				type: "Message",
-				name: draft.messageId,
-				changeTag: String(ack.changeTag ?? ""),
-				created: origin,
-				modified: origin,
-				fields: {
-					conversationId: draft.conversationId,
-					sessionId: ack.sessionId,
-					ord: ack.ord,
-					role: "user",
-					text: draft.text,
-					status: "complete",
-				},
-			};
-			this.#applyRecord(record);
-			void this.#store([record], null).then(() => this.#dropDraft(draft.messageId));
-		} else {
-			this.#acked.add(draft.messageId);
-		}
-		this.changed();
-	}
-
-	#undelivered(draft: Draft, error: WireError): void {
-		this.#inFlight.delete(draft.messageId);
-		if (error.code === "link_down") return;
-		if (error.retryable) {
-			this.notice = `Not sent yet: ${error.message}.`;
-			window.setTimeout(
-				() => {
-					if (this.outbox.includes(draft)) this.#deliver(draft);
-				},
-				Math.max(RESEND_MS, error.retryAfterMs),
-			);
-		} else {
-			const refused: Draft = { ...draft, error: { code: error.code, message: error.message } };
-			this.outbox = this.outbox.map((one) => (one.messageId === draft.messageId ? refused : one));
-			void this.#keep(refused);
-		}
-		this.changed();
-	}
-
-	#dropDraft(messageId: string): void {
-		this.#acked.delete(messageId);
-		this.outbox = this.outbox.filter((draft) => draft.messageId !== messageId);
-		void this.#db?.dropDraft(messageId);
-		this.changed();
+	requestFields(conversationId: string): { model?: string; params?: object } {
+		const request: { model?: string; params?: object } = {};
+		const params = parseParams(this.paramsText);
+		const model = this.modelFor(conversationId);
+		if (model !== null) request.model = model;
+		if (params !== null) request.params = params;
+		return request;
 	}
 
 	/* ---- telling the screen ---- */

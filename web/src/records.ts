@@ -4,7 +4,7 @@
  * never changed in place, so a screen may compare them by identity. Types the page does not show are kept as well:
  * they cost little, and a later page finds them. */
 
-import type { Conversation, Device, Message, Request, WireRecord } from "./wire";
+import type { Conversation, Device, Message, Request, Revision, Session, WireRecord } from "./wire";
 
 interface Thread {
 	messages: Message[];
@@ -17,6 +17,7 @@ export class Records {
 	#threads = new Map<string, Thread>(); // by conversation
 	#answers = new Map<string, Message>(); // request → the newest message an attempt at it left
 	#requests = new Map<string, Map<string, Request>>(); // conversation → request → record
+	#revisions = new Map<string, Map<string, Revision>>(); // record → revision → record
 
 	clear(): void {
 		this.#types.clear();
@@ -24,6 +25,7 @@ export class Records {
 		this.#threads.clear();
 		this.#answers.clear();
 		this.#requests.clear();
+		this.#revisions.clear();
 	}
 
 	apply(record: WireRecord): void {
@@ -36,6 +38,8 @@ export class Records {
 		if (record.type === "Message") this.#applyMessage(record as unknown as Message, old as Message | undefined);
 		else if (record.type === "Request")
 			this.#applyRequest(record as unknown as Request, old as Request | undefined);
+		else if (record.type === "Revision")
+			this.#applyRevision(record as unknown as Revision, old as Revision | undefined);
 		else if (record.type === "Conversation") this.#conversationList = null;
 	}
 
@@ -73,6 +77,27 @@ export class Records {
 		requests.set(request.name, request);
 	}
 
+	#applyRevision(revision: Revision, old: Revision | undefined): void {
+		if (old) this.#revisions.get(old.fields.recordName)?.delete(old.name);
+		if (revision.deleted) return;
+		const id = revision.fields.recordName;
+		let revisions = this.#revisions.get(id);
+		if (!revisions) this.#revisions.set(id, (revisions = new Map()));
+		revisions.set(revision.name, revision);
+	}
+
+	/* Drops the messages and requests of a session, and returns them as deleted ones. */
+	dropSession(sessionId: string): WireRecord[] {
+		const dropped: WireRecord[] = [];
+		for (const type of ["Message", "Request"]) {
+			for (const record of this.#types.get(type)?.values() ?? []) {
+				if (record.fields.sessionId === sessionId) dropped.push({ ...record, deleted: true });
+			}
+		}
+		for (const record of dropped) this.apply(record);
+		return dropped;
+	}
+
 	#get<T>(type: string, name: string): T | undefined {
 		return this.#types.get(type)?.get(name) as T | undefined;
 	}
@@ -91,6 +116,21 @@ export class Records {
 
 	device(name: string): Device | undefined {
 		return this.#get("Device", name);
+	}
+
+	session(name: string): Session | undefined {
+		return this.#get("Session", name);
+	}
+
+	sessionsOf(conversationId: string): Session[] {
+		const sessions = [...(this.#types.get("Session")?.values() ?? [])] as unknown as Session[];
+		return sessions.filter((one) => one.fields.conversationId === conversationId);
+	}
+
+	/* The values a field of a record had, or might have had; newest first. */
+	revisions(recordName: string, field: string): Revision[] {
+		const all = [...(this.#revisions.get(recordName)?.values() ?? [])];
+		return all.filter((one) => one.fields.field === field).sort((a, b) => (a.fields.at < b.fields.at ? 1 : -1));
 	}
 
 	/* The messages of a conversation in the order the daemon gave them. The array is ours; it changes with apply(). */

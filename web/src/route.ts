@@ -1,6 +1,6 @@
 /* Where the page is, kept in the address's fragment: it never reaches the daemon, and the back button works. */
 
-export type Route = { screen: "list" } | { screen: "thread"; id: string } | { screen: "settings" };
+export type Route = { screen: "list" | "settings" | "devices" } | { screen: "thread"; id: string };
 
 /* A fragment's escaped part; one that is not well escaped is nothing. */
 function unescaped(text: string): string {
@@ -13,7 +13,7 @@ function unescaped(text: string): string {
 
 export function route(): Route {
 	const hash = location.hash.slice(1);
-	if (hash === "settings") return { screen: "settings" };
+	if (hash === "settings" || hash === "devices") return { screen: hash };
 	const id = hash.startsWith("c=") ? unescaped(hash.slice(2)) : "";
 	if (id !== "") return { screen: "thread", id };
 	return { screen: "list" };
@@ -21,7 +21,7 @@ export function route(): Route {
 
 export function go(to: Route): void {
 	location.hash =
-		to.screen === "thread" ? `c=${encodeURIComponent(to.id)}` : to.screen === "settings" ? "settings" : "";
+		to.screen === "thread" ? `c=${encodeURIComponent(to.id)}` : to.screen === "list" ? "" : to.screen;
 }
 
 /* Takes a pairing code out of the address, so that it stays in no history. */

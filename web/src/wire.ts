@@ -29,17 +29,43 @@ export interface MessageFields {
 	attempt?: number; // of an answer: which try it came from
 	status?: "complete" | "interrupted" | "failed";
 	model?: string | null;
+	auto?: boolean; // no person wrote it
+	stamps?: Stamps;
+	editedAt?: string;
+	hiddenBy?: string[]; // devices that do not show it
 }
+
+/* Of each field its stamp; of a field that is a set, the stamp of each element. */
+export type Stamps = { [field: string]: string | { [element: string]: string } };
 
 export interface ConversationFields {
 	title?: string;
 	currentSessionId?: string;
 	model?: string | null;
+	pinned?: boolean;
+	archived?: boolean;
+	settings?: { primary?: string };
+	stamps?: Stamps;
 }
 
 export interface SessionFields {
 	conversationId: string;
 	state: "active" | "killed";
+	killedAt?: string;
+	killedBy?: string; // the device
+}
+
+/* A value that a field of a record does not hold any more, or never did. */
+export interface RevisionFields {
+	recordType: string;
+	recordName: string;
+	conversationId?: string;
+	field: string;
+	value: unknown;
+	stamp: string;
+	deviceId: string;
+	at: string;
+	conflict?: boolean; // nobody had seen it when it lost its place
 }
 
 export interface RequestFields {
@@ -64,6 +90,8 @@ export type Message = WireRecord<MessageFields>;
 export type Conversation = WireRecord<ConversationFields>;
 export type Request = WireRecord<RequestFields>;
 export type Device = WireRecord<DeviceFields>;
+export type Session = WireRecord<SessionFields>;
+export type Revision = WireRecord<RevisionFields>;
 
 export type RequestState = "queued" | "claimed" | "streaming" | "retrying" | "done" | "failed" | "stopped";
 
@@ -92,6 +120,50 @@ export interface Frame {
 	id?: number;
 	re?: number;
 	[field: string]: unknown;
+}
+
+/* A device of the user as device:list tells it. */
+export interface DeviceState {
+	deviceId: string;
+	name: string;
+	platform: string;
+	online: boolean;
+	lastSeen: string;
+	primaryOf: string[];
+}
+
+export interface Primary {
+	deviceId: string | null;
+	term: number;
+}
+
+export interface Lock {
+	deviceId: string;
+	fence: number;
+	expiresAt: string;
+}
+
+export interface QueueEntry {
+	requestId: string;
+	messageId: string;
+	deviceId?: string;
+	state: RequestState;
+	priority: number; // 0 goes first, 2 last
+}
+
+export interface Queue {
+	paused: boolean;
+	running: QueueEntry[];
+	waiting: QueueEntry[]; // first the one that is next
+	dead: QueueEntry[];
+}
+
+/* An automatic run, as auto:state tells it. */
+export interface Auto {
+	state: "none" | "running" | "paused" | "stopped";
+	sent: number;
+	limits: { maxMessages: number };
+	reason?: string;
 }
 
 export interface Model {

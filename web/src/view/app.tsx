@@ -1,10 +1,12 @@
 /* The frame around the screens: which one is shown, and the banner that tells what the link is doing. */
 
 import type { VNode } from "preact";
+import { Devices } from "./devices";
 import { List, newConversation } from "./list";
 import { Pair } from "./pair";
 import { Settings } from "./settings";
 import { Thread } from "./thread";
+import { syncState } from "./words";
 import type { Home } from "../home";
 import type { Route } from "../route";
 
@@ -22,7 +24,7 @@ function Banner({ home }: { home: Home }): VNode | null {
 	if (home.link === "down") {
 		return (
 			<div class="banner" role="status">
-				Offline. You can read and write; messages are sent when the daemon is back.
+				{syncState(home)}. You can go on writing.
 			</div>
 		);
 	}
@@ -49,6 +51,7 @@ export function App({ home, at, code }: { home: Home; at: Route; code: string })
 				<List home={home} />
 				{at.screen === "thread" && <Thread home={home} id={at.id} />}
 				{at.screen === "settings" && <Settings home={home} />}
+				{at.screen === "devices" && <Devices home={home} />}
 				{at.screen === "list" && (
 					<section class="welcome">
 						<img src="icon.svg" alt="" width="72" height="72" />

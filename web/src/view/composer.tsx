@@ -2,6 +2,8 @@
 
 import type { VNode } from "preact";
 import { useEffect, useRef, useState } from "./hooks";
+import { hasSheet } from "./sheet";
+import { exactTime } from "./words";
 import type { Home, RequestView } from "../home";
 
 const ROWS = 8; // the field grows to this many lines, then scrolls
@@ -13,6 +15,8 @@ export function Composer(props: { home: Home; id: string; running: RequestView[]
 	const field = useRef<HTMLTextAreaElement>(null);
 	const problem = home.refusal(text);
 	const hasText = text.trim() !== "";
+	const lock = home.link === "up" ? (home.room?.lockedBy(home.deviceId, Date.now()) ?? null) : null;
+	const canSend = hasText && problem === "" && lock === null;
 
 	useEffect(() => {
 		if (matchMedia("(hover: hover)").matches) field.current?.focus();
@@ -20,12 +24,13 @@ export function Composer(props: { home: Home; id: string; running: RequestView[]
 
 	const change = (value: string) => {
 		setText(value);
+		if (value !== "") home.typed();
 		if (value === "") sessionStorage.removeItem(key);
 		else sessionStorage.setItem(key, value);
 	};
 	const send = () => {
-		if (!hasText || problem) return;
-		void home.send(id, text);
+		if (!canSend) return;
+		void home.writer.send(id, text);
 		change("");
 		onSent();
 		field.current?.focus();
@@ -42,7 +47,7 @@ export function Composer(props: { home: Home; id: string; running: RequestView[]
 	};
 	useEffect(() => {
 		const onEscape = (event: KeyboardEvent) => {
-			if (event.key === "Escape" && !event.isComposing) stop();
+			if (event.key === "Escape" && !event.isComposing && !hasSheet()) stop();
 		};
 		addEventListener("keydown", onEscape);
 		return () => removeEventListener("keydown", onEscape);
@@ -59,6 +64,11 @@ export function Composer(props: { home: Home; id: string; running: RequestView[]
 			{problem && (
 				<p role="alert" class="error">
 					{problem}
+				</p>
+			)}
+			{lock && (
+				<p role="status" class="note">
+					{home.nameOf(lock.deviceId)} holds this session until {exactTime(lock.expiresAt)}.
 				</p>
 			)}
 			<textarea
@@ -79,7 +89,7 @@ export function Composer(props: { home: Home; id: string; running: RequestView[]
 						Stop
 					</button>
 				) : (
-					<button type="submit" class="primary" disabled={!hasText || problem !== ""}>
+					<button type="submit" class="primary" disabled={!canSend}>
 						Send
 					</button>
 				)}

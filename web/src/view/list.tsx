@@ -2,29 +2,18 @@
 
 import type { VNode } from "preact";
 import { memo, useState } from "./hooks";
+import { shortTime, syncState } from "./words";
+import type { Entry } from "../db";
 import { uuid7 } from "../ids";
 import type { Home } from "../home";
 import { go } from "../route";
 import type { Conversation } from "../wire";
 
-/* "14:05" today, "Mon" this week, a date before. */
-export function shortTime(at: string, nowMs: number = Date.now()): string {
-	const then = new Date(at);
-	if (isNaN(then.getTime())) return "";
-	const days = Math.floor(
-		(new Date(nowMs).setHours(0, 0, 0, 0) - new Date(then).setHours(0, 0, 0, 0)) / 86_400_000,
-	);
-	if (days <= 0) return then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-	if (days < 7) return then.toLocaleDateString([], { weekday: "short" });
-	return then.toLocaleDateString([], { day: "numeric", month: "short" });
-}
-
 export function titleOf(home: Home, conversationId: string): string {
-	const title = home.records.conversation(conversationId)?.fields.title;
+	const title = home.writer.conversation(conversationId)?.fields.title;
 	if (title) return title;
-	return (
-		home.outbox.find((draft) => draft.conversationId === conversationId)?.text.slice(0, 80) ?? "New conversation"
-	);
+	const first = home.writer.outbox.of(conversationId).find((entry) => entry.frame.type === "message:send");
+	return (first?.frame.text as string | undefined)?.slice(0, 80) ?? "New conversation";
 }
 
 export function newConversation(): void {
@@ -33,39 +22,61 @@ export function newConversation(): void {
 
 const PAGE = 200; // conversations drawn at first, and with every "Older"
 
+interface EntriesProps {
+	home: Home;
+	conversations: readonly Conversation[];
+	entries: readonly Entry[]; // of the outbox: changes that wait are shown
+	openId: string | null;
+}
+
 /* Drawn again only when a conversation or its newest message changed, not with every piece of an answer. */
 const Entries = memo(
-	({ home, conversations }: { home: Home; conversations: readonly Conversation[]; openId: string | null }) => {
+	({ home, conversations }: EntriesProps) => {
 		const [shown, setShown] = useState(PAGE);
+		const all = conversations.map((one) => home.writer.conversation(one.name) ?? one);
+		const inUse = all.filter((one) => !one.fields.archived);
+		const archived = all.filter((one) => one.fields.archived);
+		const sorted = [...inUse.filter((one) => one.fields.pinned), ...inUse.filter((one) => !one.fields.pinned)];
 		return (
 			<>
-				<ul>
-					{conversations.slice(0, shown).map((one) => (
-						<li key={one.name}>
-							<a
-								href={`#c=${encodeURIComponent(one.name)}`}
-								aria-current={home.openId === one.name ? "page" : undefined}
-							>
-								<span class="title" dir="auto">
-									{titleOf(home, one.name)}
-								</span>
-								<time dateTime={home.records.touchedAt(one)}>
-									{shortTime(home.records.touchedAt(one))}
-								</time>
-							</a>
-						</li>
-					))}
-				</ul>
-				{conversations.length > shown && (
+				<Links home={home} conversations={sorted.slice(0, shown)} />
+				{sorted.length > shown && (
 					<button type="button" class="quiet" onClick={() => setShown(shown + PAGE)}>
 						Older
 					</button>
 				)}
+				{archived.length > 0 && (
+					<details>
+						<summary>Archived ({archived.length})</summary>
+						<Links home={home} conversations={archived.slice(0, PAGE)} />
+					</details>
+				)}
 			</>
 		);
 	},
-	(a, b) => a.conversations === b.conversations && a.openId === b.openId,
+	(a, b) => a.conversations === b.conversations && a.entries === b.entries && a.openId === b.openId,
 );
+
+function Links({ home, conversations }: { home: Home; conversations: Conversation[] }): VNode {
+	return (
+		<ul>
+			{conversations.map((one) => (
+				<li key={one.name}>
+					<a
+						href={`#c=${encodeURIComponent(one.name)}`}
+						aria-current={home.openId === one.name ? "page" : undefined}
+					>
+						<span class="title" dir="auto">
+							{titleOf(home, one.name)}
+						</span>
+						{one.fields.pinned && <small>pinned</small>}
+						<time dateTime={home.records.touchedAt(one)}>{shortTime(home.records.touchedAt(one))}</time>
+					</a>
+				</li>
+			))}
+		</ul>
+	);
+}
 
 export function List({ home }: { home: Home }): VNode {
 	const conversations = home.records.conversations();
@@ -81,7 +92,13 @@ export function List({ home }: { home: Home }): VNode {
 				</button>
 			</header>
 			{conversations.length === 0 && <p class="empty">No conversations yet.</p>}
-			<Entries home={home} conversations={conversations} openId={home.openId} />
+			<Entries
+				home={home}
+				conversations={conversations}
+				entries={home.writer.outbox.entries}
+				openId={home.openId}
+			/>
+			<p class="sync">{syncState(home)}</p>
 		</nav>
 	);
 }

@@ -35,12 +35,14 @@ export function Settings({ home }: { home: Home }): VNode {
 			<div class="page">
 				<h3>This device</h3>
 				<p>
-					{home.deviceName} <small>{home.deviceId}</small>
+					{home.deviceName} <small>
+						<code>{home.deviceId}</code>
+					</small>
 				</p>
 				{isAsking ? (
 					<p>
 						Everything stored in this browser is deleted
-						{home.outbox.length > 0 && ", except messages not sent yet"}. The conversations stay with the
+						{home.writer.outbox.entries.length > 0 && ", except what was not sent yet"}. The conversations stay with the
 						daemon.{" "}
 						<button type="button" class="danger" onClick={() => void unpair()}>
 							Unpair
@@ -57,6 +59,9 @@ export function Settings({ home }: { home: Home }): VNode {
 				<p role="alert" class="error">
 					{error}
 				</p>
+				<button type="button" onClick={() => go({ screen: "devices" })}>
+					All devices
+				</button>
 				<h3>Request parameters</h3>
 				<label>
 					A JSON object given to the model with every request from this device, for example{" "}

@@ -3,136 +3,71 @@
 
 import { Fragment, type VNode } from "preact";
 import { Composer } from "./composer";
-import { memo, useLayoutEffect, useNow, useRef, useState } from "./hooks";
-import { newConversation, shortTime, titleOf } from "./list";
-import { Markdown } from "./text";
-import type { Draft } from "../db";
+import { Head } from "./head";
+import { useLayoutEffect, useRef, useState } from "./hooks";
+import { Running, Settled, Waiting } from "./message";
+import { Sheets, type Shown } from "./sheets";
+import { AutoLine, QueueLine } from "./strip";
+import { shortTime } from "./words";
 import type { Home, RequestView } from "../home";
-import { go } from "../route";
-import { errorText, isRunning, sentence, type Message } from "../wire";
+import { isRunning, type Message } from "../wire";
 
 const PAGE = 100; // messages drawn at first, and with every "Earlier messages"
 const NEAR_PX = 80; // this close to the end, the view follows new text
 
-const STATE_TEXT: { [state: string]: string } = {
-	queued: "Waiting for its turn",
-	claimed: "Waiting for the model",
-	streaming: "Answering",
-	retrying: "The model failed",
-	failed: "No answer",
-	stopped: "Stopped",
-};
-
-/* A settled message. Drawn again only when its record, its sender's name or its attempt's ending changed. */
-const Settled = memo(
-	({ home, message, device, ending }: SettledProps) => {
-		const { role, text, status, model } = message.fields;
-		return (
-			<article class={role} data-message={message.name} data-status={status}>
-				<div class="body">{role === "user" ? <p dir="auto">{text}</p> : <Markdown text={text} />}</div>
-				<footer>
-					{status === "interrupted" && <span class="mark">Stopped</span>}
-					{status === "failed" && <span class="mark">Broke off. {sentence(errorText(ending?.error))}</span>}
-					<span>{role === "user" ? device : (model ?? "")}</span>
-					<time dateTime={message.created.at}>{shortTime(message.created.at)}</time>
-					{ending && (
-						<button type="button" class="quiet retry" onClick={() => void home.retry(ending.requestId)}>
-							Try again
-						</button>
-					)}
-				</footer>
-			</article>
-		);
-	},
-	(a, b) => a.message === b.message && a.device === b.device && a.ending?.state === b.ending?.state,
-);
-
-interface SettledProps {
-	home: Home;
-	message: Message;
-	device: string;
-	ending: RequestView | null; // of the attempt that left this message, when it may be tried again
-}
-
-function Countdown({ until }: { until: string }): VNode {
-	const seconds = Math.max(0, Math.ceil((Date.parse(until) - useNow()) / 1000));
-	return <>{seconds > 0 ? `; next try in ${seconds} s` : "; trying again"}</>;
-}
-
-/* A request without a final answer: its text so far, what it waits for, and the way to stop or retry it. */
-function Running({ home, view }: { home: Home; view: RequestView }): VNode {
-	const stream = home.streams.get(view.requestId);
-	const hasText = stream !== undefined && stream.text !== "";
-	const canStop = isRunning(view.state);
-	const isStopping = home.stopping.has(view.requestId);
-	/* On disk a streaming request is a claimed one; its text says more. */
-	const state = hasText && view.state === "claimed" ? "streaming" : view.state;
-	const error = view.state === "stopped" ? "" : errorText(view.error);
+/* Between the messages of two sessions, and behind the last when its session is over: who ended it. */
+function Cleared({ home, sessionId }: { home: Home; sessionId: string | undefined }): VNode {
+	const { killedBy, killedAt } = home.records.session(sessionId ?? "")?.fields ?? {};
 	return (
-		<article class="assistant running" data-request={view.requestId} data-state={view.state}>
-			{stream && stream.thinking !== "" && (
-				<details class="thinking">
-					<summary>Thinking</summary>
-					<Markdown text={stream.thinking} />
-				</details>
-			)}
-			{hasText && (
-				<div class="body">
-					<Markdown text={stream.text} />
-				</div>
-			)}
-			<footer>
-				<span class={canStop ? "state live" : "state failed"}>
-					{isStopping ? "Stopping" : STATE_TEXT[state]}
-					{error && `: ${error}`}
-					{view.state === "retrying" && view.nextTryAt && <Countdown until={view.nextTryAt} />}
-				</span>
-				{canStop ? (
-					<button
-						type="button"
-						class="quiet stop"
-						disabled={isStopping}
-						onClick={() => void home.stop(view.requestId)}
-					>
-						Stop
-					</button>
-				) : (
-					<button type="button" class="quiet retry" onClick={() => void home.retry(view.requestId)}>
-						Try again
-					</button>
-				)}
-			</footer>
-		</article>
+		<p class="cleared">
+			Cleared
+			{killedBy && ` on ${home.nameOf(killedBy)}`}
+			{killedAt && `, ${shortTime(killedAt)}`}
+		</p>
 	);
 }
 
-/* A message of this device that the daemon has not got yet, or refused. */
-function Waiting({ home, draft }: { home: Home; draft: Draft }): VNode {
+/* The messages that this device shows: not those hidden on it, nor those it has just deleted. */
+function isShown(home: Home, message: Message): boolean {
+	const isHidden = message.fields.hiddenBy?.includes(home.deviceId) ?? false;
+	return !isHidden && home.writer.pending(message)?.frame.type !== "message:delete";
+}
+
+interface MessagesProps {
+	home: Home;
+	messages: Message[];
+	ended: RequestView[];
+	onActions: (message: Message) => void;
+}
+
+function Messages({ home, messages, ended, onActions }: MessagesProps): VNode {
+	const lastSession = messages.at(-1)?.fields.sessionId;
 	return (
-		<article class={draft.error ? "user refused" : "user pending"} data-message={draft.messageId}>
-			<div class="body">
-				<p dir="auto">{draft.text}</p>
-			</div>
-			<footer>
-				{draft.error ? (
-					<>
-						<span class="state failed" role="alert">
-							Not sent: {draft.error.message}
-						</span>
-						<button type="button" class="quiet" onClick={() => void home.sendAgain(draft)}>
-							{draft.error.code === "duplicate_message" ? "Send anyway" : "Send again"}
-						</button>
-						<button type="button" class="quiet" onClick={() => home.discard(draft)}>
-							Discard
-						</button>
-					</>
-				) : (
-					<span class="state">
-						{home.isAcked(draft) ? "Sent" : home.link === "up" ? "Sending" : "Waiting to be sent"}
-					</span>
-				)}
-			</footer>
-		</article>
+		<>
+			{messages.map((one, i) => (
+				<Fragment key={one.name}>
+					{i > 0 && one.fields.sessionId !== messages[i - 1]!.fields.sessionId && (
+						<Cleared home={home} sessionId={messages[i - 1]!.fields.sessionId} />
+					)}
+					<Settled
+						home={home}
+						message={one}
+						device={home.records.device(one.created.deviceId)?.fields.name ?? ""}
+						ending={home.ending(one)}
+						edit={home.writer.pending(one)}
+						isConflicted={home.records.revisions(one.name, "text").some((old) => old.fields.conflict)}
+						onActions={onActions}
+					/>
+					{ended.map(
+						(view) =>
+							view.messageId === one.name && <Running key={view.requestId} home={home} view={view} />,
+					)}
+				</Fragment>
+			))}
+			{home.records.session(lastSession ?? "")?.fields.state === "killed" && (
+				<Cleared home={home} sessionId={lastSession} />
+			)}
+		</>
 	);
 }
 
@@ -162,34 +97,25 @@ function useFollow(key: string) {
 
 export function Thread({ home, id }: { home: Home; id: string }): VNode {
 	const [shown, setShown] = useState(PAGE);
+	const [sheet, setSheet] = useState<Shown | null>(null);
 	const { box, onScroll, isAway, toEnd } = useFollow(id);
-	useLayoutEffect(() => setShown(PAGE), [id]);
+	useLayoutEffect(() => {
+		setShown(PAGE);
+		setSheet(null);
+	}, [id]);
 
 	const open = home.openRequests(id);
 	const running = open.filter((view) => isRunning(view.state));
-	const ended = open.filter((view) => !isRunning(view.state));
 	const all = home.records.messages(id);
-	const messages = all.slice(-shown);
-	const drafts = home.outbox.filter(
-		(draft) => draft.conversationId === id && !home.records.message(draft.messageId),
-	);
+	const entries = home.writer.outbox
+		.of(id)
+		.filter((entry) =>
+			entry.frame.type === "message:send" ? !home.records.message(entry.id) : entry.error !== undefined,
+		);
 
 	return (
 		<section class="thread" aria-label="Conversation">
-			<header>
-				<button
-					type="button"
-					class="quiet back"
-					aria-label="Back to the list"
-					onClick={() => go({ screen: "list" })}
-				>
-					‹
-				</button>
-				<h2 dir="auto">{titleOf(home, id)}</h2>
-				<button type="button" class="quiet narrow" onClick={newConversation}>
-					New
-				</button>
-			</header>
+			<Head home={home} id={id} show={setSheet} />
 			<div class="messages" ref={box} onScroll={onScroll} tabIndex={0}>
 				<div role="log" aria-live="polite" aria-busy={running.length > 0}>
 					{all.length > shown && (
@@ -197,39 +123,31 @@ export function Thread({ home, id }: { home: Home; id: string }): VNode {
 							Earlier messages
 						</button>
 					)}
-					{messages.map((one, i) => (
-						<Fragment key={one.name}>
-							{i > 0 && one.fields.sessionId !== messages[i - 1]!.fields.sessionId && (
-								<hr title="The session was cleared here" />
-							)}
-							<Settled
-								home={home}
-								message={one}
-								device={home.records.device(one.created.deviceId)?.fields.name ?? ""}
-								ending={home.ending(one)}
-							/>
-							{ended.map(
-								(view) =>
-									view.messageId === one.name && (
-										<Running key={view.requestId} home={home} view={view} />
-									),
-							)}
-						</Fragment>
-					))}
+					<Messages
+						home={home}
+						messages={all.slice(-shown).filter((one) => isShown(home, one))}
+						ended={open.filter((view) => !isRunning(view.state))}
+						onActions={(message) => setSheet({ what: "message", name: message.name })}
+					/>
 					{running.map((view) => (
 						<Running key={view.requestId} home={home} view={view} />
 					))}
-					{drafts.map((draft) => (
-						<Waiting key={draft.messageId} home={home} draft={draft} />
+					{entries.map((entry) => (
+						<Waiting key={entry.id} home={home} entry={entry} />
 					))}
 				</div>
 			</div>
-			{isAway && (
-				<button type="button" class="toend" onClick={toEnd}>
-					Latest ↓
-				</button>
-			)}
+			<div class="strips">
+				{isAway && (
+					<button type="button" class="toend" onClick={toEnd}>
+						Latest ↓
+					</button>
+				)}
+				<AutoLine home={home} show={setSheet} />
+				<QueueLine home={home} show={setSheet} />
+			</div>
 			<Composer key={id} home={home} id={id} running={running} onSent={toEnd} />
+			{sheet && <Sheets home={home} id={id} at={sheet} show={setSheet} />}
 		</section>
 	);
 }
