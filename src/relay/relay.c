@@ -331,6 +331,17 @@ static void held_back(struct relay *r, struct job *j, struct now now)
 	lane_settle(r, j->lane);
 }
 
+/* The command found another picture than ours. Somebody ended the request: who waits for that hears of it. Or it is
+ * still open: the sweep brings it back. */
+static void lost(struct relay *r, struct job *j, const struct job_info *info)
+{
+	if (info->request_id.n > 0 && !request_is_open(info->request.state)) {
+		take_request(j, &info->request);
+		EFFECT(r, state, j);
+	}
+	job_free(r, j);
+}
+
 static void claim_committed(struct relay *r, struct cmd_claim *c, struct now now)
 {
 	struct job *j;
@@ -353,8 +364,7 @@ static void claim_committed(struct relay *r, struct cmd_claim *c, struct now now
 	} else if (c->held) {
 		held_back(r, j, now);
 	} else {
-		/* Our picture was wrong. If the request is still open the sweep brings it back. */
-		job_free(r, j);
+		lost(r, j, &c->job);
 	}
 	relay_schedule(r, provider, now);
 }
@@ -390,7 +400,7 @@ static void finish_committed(struct relay *r, struct cmd_finish *c, struct now n
 	}
 	if (c->op.err != OK) {
 		relay_note(r, "request.superseded", j, c->op.err, STR_NONE);
-		job_free(r, j);
+		lost(r, j, &c->job);
 		relay_schedule(r, provider, now);
 		return;
 	}

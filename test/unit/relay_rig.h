@@ -31,7 +31,8 @@ struct rig {
 	bool lose_next; /* the next command's answer is lost */
 	int64_t slots;
 	int64_t incarnation;
-	int priority; /* of what is sent */
+	int priority;  /* of what is sent */
+	char told[24]; /* the last state that devices were told of a request */
 };
 
 static struct now rig_now(struct rig *r) { return (struct now){r->f.now_ms, r->boot_ms}; }
@@ -85,8 +86,8 @@ static void fx_publish(void *ctx, const struct delta *d)
 }
 static void fx_state(void *ctx, struct job *j)
 {
-	(void)ctx;
-	(void)j;
+	struct rig *r = ctx;
+	(void)str_copy(job_state_name(j), r->told, sizeof r->told);
 }
 static void fx_event(void *ctx, const char *type, const struct job *j, enum err e, struct str detail)
 {

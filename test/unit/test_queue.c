@@ -315,6 +315,36 @@ static void clear_stops_what_waits_and_keeps_its_messages_and_what_runs(void **s
 	rig_release(&r);
 }
 
+/* The removal is on disk, and the relay has not heard of it when somebody stops the request. */
+static void a_stop_that_comes_behind_a_removal_is_told_how_it_ended(void **state)
+{
+	struct rig r;
+	struct asked a = {0};
+	struct id id = request_of("m2");
+	(void)state;
+	rig_init(&r, 4);
+	say(&r, "m1", "c", "m1");
+	say(&r, "m2", "c", "m2");
+	store_op_init(&a.cmd.op, cmd_queue_run, asked_done, 0, r.f.now_ms++);
+	a.cmd.verb = QUEUE_REMOVE;
+	a.cmd.user = r.f.user;
+	a.cmd.of_conversation = STR("c");
+	a.cmd.request_id = id_str(&id);
+	a.cmd.incarnation = r.incarnation;
+	store_submit(r.f.store, &a.cmd.op);
+	r.told[0] = '\0';
+	assert_true(relay_stop(r.relay, id_str(&id), rig_now(&r)));
+	settle(&r);
+	while (!a.done) store_poll(r.f.store);
+	assert_int_equal(a.cmd.op.err, OK);
+	assert_string_equal(r.told, "stopped");
+	queue_tell_relay(&a.cmd, r.relay, rig_now(&r));
+	settle(&r);
+	assert_null(relay_find(r.relay, id_str(&id)));
+	store_op_release(&a.cmd.op);
+	rig_release(&r);
+}
+
 static void remove_stops_one_that_waits_and_nothing_else(void **state)
 {
 	struct rig r;
@@ -727,6 +757,7 @@ int main(void)
 		cmocka_unit_test(queue_order_classes_and_pause_are_as_before_in_a_new_daemon),
 		cmocka_unit_test(clear_stops_what_waits_and_keeps_its_messages_and_what_runs),
 		cmocka_unit_test(remove_stops_one_that_waits_and_nothing_else),
+		cmocka_unit_test(a_stop_that_comes_behind_a_removal_is_told_how_it_ended),
 		cmocka_unit_test(one_that_backs_off_can_be_removed),
 		cmocka_unit_test(a_clear_that_overtakes_a_claim_leaves_nothing_behind),
 		cmocka_unit_test(dead_letters_are_the_failed_ones_newest_first_and_retry_takes_one_out),
