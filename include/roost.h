@@ -41,72 +41,72 @@ typedef struct roost roost;
 
 /* The numbers never change; new ones are added at the end. */
 enum roost_error {
-	ROOST_OK                   = 0, /* no error */
-	ROOST_ERR_NOMEM            = 1, /* out of memory */
-	ROOST_ERR_INTERNAL         = 2, /* something inside the daemon went wrong; the journal says more */
-	ROOST_ERR_BAD_JSON         = 3, /* not valid JSON */
-	ROOST_ERR_BAD_FRAME        = 4, /* a frame is a JSON object with a string "type" */
-	ROOST_ERR_UNKNOWN_TYPE     = 5, /* no such frame type */
-	ROOST_ERR_BAD_FIELD        = 6, /* a field is missing or has the wrong type */
-	ROOST_ERR_TOO_LARGE        = 7, /* larger than the limit */
-	ROOST_ERR_BAD_REQUEST      = 8, /* the request is malformed */
+	ROOST_OK = 0,                    /* no error */
+	ROOST_ERR_NOMEM = 1,             /* out of memory */
+	ROOST_ERR_INTERNAL = 2,          /* something inside the daemon went wrong; the journal says more */
+	ROOST_ERR_BAD_JSON = 3,          /* not valid JSON */
+	ROOST_ERR_BAD_FRAME = 4,         /* a frame is a JSON object with a string "type" */
+	ROOST_ERR_UNKNOWN_TYPE = 5,      /* no such frame type */
+	ROOST_ERR_BAD_FIELD = 6,         /* a field is missing or has the wrong type */
+	ROOST_ERR_TOO_LARGE = 7,         /* larger than the limit */
+	ROOST_ERR_BAD_REQUEST = 8,       /* the request is malformed */
 	ROOST_ERR_HEADERS_TOO_LARGE = 9, /* the request's head is larger than the limit */
-	ROOST_ERR_URI_TOO_LONG     = 10, /* the request's target is longer than the limit */
-	ROOST_ERR_BAD_MEDIA_TYPE   = 11, /* the body must be application/json */
-	ROOST_ERR_NOT_FOUND        = 12, /* no such thing, or not yours */
-	ROOST_ERR_METHOD           = 13, /* this address does not take that method */
-	ROOST_ERR_TIMEOUT          = 14, /* the request took too long to arrive */
-	ROOST_ERR_UPGRADE          = 15, /* this address speaks WebSocket, version 13 */
-	ROOST_ERR_BAD_HOST         = 16, /* this Host is not on the allow-list (config: hosts) */
-	ROOST_ERR_BAD_ORIGIN       = 17, /* this Origin is not on the allow-list (config: origins) */
-	ROOST_ERR_UNAUTHORIZED     = 18, /* a valid device credential is needed; pair with: roost pair */
-	ROOST_ERR_FORBIDDEN        = 19, /* this credential may not do that */
-	ROOST_ERR_PAIRING          = 20, /* this pairing code is wrong, used or expired; get a new one with: roost pair */
-	ROOST_ERR_RATE_LIMITED     = 21, /* too many tries; wait and try again */
-	ROOST_ERR_CONFLICT         = 22, /* the record changed since the given change tag */
-	ROOST_ERR_EXISTS           = 23, /* a record of this name exists */
-	ROOST_ERR_ATOMIC           = 24, /* another record of the atomic batch failed; nothing was saved */
-	ROOST_ERR_ID_REUSED        = 25, /* this message id was used for other content; nothing was changed */
-	ROOST_ERR_DUPLICATE        = 26, /* another device sent the same text a moment ago */
-	ROOST_ERR_SESSION_KILLED   = 27, /* this session was cleared; send to the new one */
-	ROOST_ERR_NOT_PRIMARY      = 28, /* only the primary device's current term may send automatically */
-	ROOST_ERR_PRIMARY_EXISTS   = 29, /* another device is primary */
-	ROOST_ERR_SESSION_LOCKED   = 30, /* another device holds the session's lock */
-	ROOST_ERR_NOT_HOLDER       = 31, /* this device does not hold the session's lock */
-	ROOST_ERR_NOT_JOINED       = 32, /* this device has not joined the session */
-	ROOST_ERR_OFFLINE          = 33, /* that device is not connected */
-	ROOST_ERR_AUTO_STOPPED     = 34, /* no automatic run is going on in this session */
-	ROOST_ERR_ANSWERED         = 35, /* that answer was followed already */
-	ROOST_ERR_SUPERSEDED       = 36, /* a newer attempt replaced this one */
-	ROOST_ERR_BAD_STATE        = 37, /* the request is not in a state that allows this */
-	ROOST_ERR_CURSOR_EXPIRED   = 38, /* this cursor is too old or from another store; sync again from none */
-	ROOST_ERR_STORAGE_FULL     = 39, /* the disk is full; nothing was saved */
-	ROOST_ERR_READ_ONLY        = 40, /* the data directory cannot be written */
-	ROOST_ERR_IO               = 41, /* the disk failed */
-	ROOST_ERR_CORRUPT          = 42, /* stored data failed its check; run: roost doctor */
-	ROOST_ERR_LOCKED           = 43, /* another roost daemon has this data directory */
-	ROOST_ERR_NEWER_SCHEMA     = 44, /* the store was written by a newer roost */
-	ROOST_ERR_OVERLOADED       = 45, /* the daemon is behind; try again */
-	ROOST_ERR_TOO_MANY         = 46, /* too many of these */
-	ROOST_ERR_SHUTTING_DOWN    = 47, /* the daemon is stopping */
-	ROOST_ERR_MODEL_UNKNOWN    = 48, /* no provider serves this model */
-	ROOST_ERR_PROVIDER_DOWN    = 49, /* the provider could not be reached */
+	ROOST_ERR_URI_TOO_LONG = 10,     /* the request's target is longer than the limit */
+	ROOST_ERR_BAD_MEDIA_TYPE = 11,   /* the body must be application/json */
+	ROOST_ERR_NOT_FOUND = 12,        /* no such thing, or not yours */
+	ROOST_ERR_METHOD = 13,           /* this address does not take that method */
+	ROOST_ERR_TIMEOUT = 14,          /* the request took too long to arrive */
+	ROOST_ERR_UPGRADE = 15,          /* this address speaks WebSocket, version 13 */
+	ROOST_ERR_BAD_HOST = 16,         /* this Host is not on the allow-list (config: hosts) */
+	ROOST_ERR_BAD_ORIGIN = 17,       /* this Origin is not on the allow-list (config: origins) */
+	ROOST_ERR_UNAUTHORIZED = 18,     /* a valid device credential is needed; pair with: roost pair */
+	ROOST_ERR_FORBIDDEN = 19,        /* this credential may not do that */
+	ROOST_ERR_PAIRING = 20,        /* this pairing code is wrong, used or expired; get a new one with: roost pair */
+	ROOST_ERR_RATE_LIMITED = 21,   /* too many tries; wait and try again */
+	ROOST_ERR_CONFLICT = 22,       /* the record changed since the given change tag */
+	ROOST_ERR_EXISTS = 23,         /* a record of this name exists */
+	ROOST_ERR_ATOMIC = 24,         /* another record of the atomic batch failed; nothing was saved */
+	ROOST_ERR_ID_REUSED = 25,      /* this message id was used for other content; nothing was changed */
+	ROOST_ERR_DUPLICATE = 26,      /* another device sent the same text a moment ago */
+	ROOST_ERR_SESSION_KILLED = 27, /* this session was cleared; send to the new one */
+	ROOST_ERR_NOT_PRIMARY = 28,    /* only the primary device's current term may send automatically */
+	ROOST_ERR_PRIMARY_EXISTS = 29, /* another device is primary */
+	ROOST_ERR_SESSION_LOCKED = 30, /* another device holds the session's lock */
+	ROOST_ERR_NOT_HOLDER = 31,     /* this device does not hold the session's lock */
+	ROOST_ERR_NOT_JOINED = 32,     /* this device has not joined the session */
+	ROOST_ERR_OFFLINE = 33,        /* that device is not connected */
+	ROOST_ERR_AUTO_STOPPED = 34,   /* no automatic run is going on in this session */
+	ROOST_ERR_ANSWERED = 35,       /* that answer was followed already */
+	ROOST_ERR_SUPERSEDED = 36,     /* a newer attempt replaced this one */
+	ROOST_ERR_BAD_STATE = 37,      /* the request is not in a state that allows this */
+	ROOST_ERR_CURSOR_EXPIRED = 38, /* this cursor is too old or from another store; sync again from none */
+	ROOST_ERR_STORAGE_FULL = 39,   /* the disk is full; nothing was saved */
+	ROOST_ERR_READ_ONLY = 40,      /* the data directory cannot be written */
+	ROOST_ERR_IO = 41,             /* the disk failed */
+	ROOST_ERR_CORRUPT = 42,        /* stored data failed its check; run: roost doctor */
+	ROOST_ERR_LOCKED = 43,         /* another roost daemon has this data directory */
+	ROOST_ERR_NEWER_SCHEMA = 44,   /* the store was written by a newer roost */
+	ROOST_ERR_OVERLOADED = 45,     /* the daemon is behind; try again */
+	ROOST_ERR_TOO_MANY = 46,       /* too many of these */
+	ROOST_ERR_SHUTTING_DOWN = 47,  /* the daemon is stopping */
+	ROOST_ERR_MODEL_UNKNOWN = 48,  /* no provider serves this model */
+	ROOST_ERR_PROVIDER_DOWN = 49,  /* the provider could not be reached */
 	ROOST_ERR_PROVIDER_TIMEOUT = 50, /* the provider did not answer in time */
-	ROOST_ERR_PROVIDER_BUSY    = 51, /* the provider is limiting or overloaded */
-	ROOST_ERR_PROVIDER_CUT     = 52, /* the provider's answer broke off */
-	ROOST_ERR_PROVIDER         = 53, /* the provider reported an error */
+	ROOST_ERR_PROVIDER_BUSY = 51,    /* the provider is limiting or overloaded */
+	ROOST_ERR_PROVIDER_CUT = 52,     /* the provider's answer broke off */
+	ROOST_ERR_PROVIDER = 53,         /* the provider reported an error */
 	ROOST_ERR_PROVIDER_REFUSED = 54, /* the provider refused the request */
-	ROOST_ERR_PROVIDER_LIMIT   = 55, /* the provider's answer broke a limit */
-	ROOST_ERR_CANCELLED        = 56, /* stopped */
-	ROOST_ERR_USAGE            = 57, /* wrong usage */
-	ROOST_ERR_CONFIG           = 58, /* the configuration is wrong */
-	ROOST_ERR_UNAVAILABLE      = 59, /* no daemon answers; start one with: roost serve */
+	ROOST_ERR_PROVIDER_LIMIT = 55,   /* the provider's answer broke a limit */
+	ROOST_ERR_CANCELLED = 56,        /* stopped */
+	ROOST_ERR_USAGE = 57,            /* wrong usage */
+	ROOST_ERR_CONFIG = 58,           /* the configuration is wrong */
+	ROOST_ERR_UNAVAILABLE = 59,      /* no daemon answers; start one with: roost serve */
 };
 
-ROOST_API const char *roost_version(void);             /* "0.1.0" */
-ROOST_API const char *roost_strerror(int error);       /* a sentence, for any number */
-ROOST_API const char *roost_error_code(int error);     /* "session_killed"; "internal" for a number there is none of */
-ROOST_API const char *roost_last_error(void);          /* about the last call of this thread that failed; never NULL */
+ROOST_API const char *roost_version(void);         /* "0.1.0" */
+ROOST_API const char *roost_strerror(int error);   /* a sentence, for any number */
+ROOST_API const char *roost_error_code(int error); /* "session_killed"; "internal" for a number there is none of */
+ROOST_API const char *roost_last_error(void);      /* about the last call of this thread that failed; never NULL */
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
@@ -116,59 +116,61 @@ enum roost_event_kind {
 			      * credential and no code; call roost_pair */
 	ROOST_EV_ONLINE,     /* connected and welcomed */
 	ROOST_EV_OFFLINE,    /* the connection is gone, or could not be made: error, sentence; at: the next try */
-	ROOST_EV_STOPPED,    /* it will not connect again by itself: ROOST_ERR_UNAUTHORIZED (the credential is refused or
+	ROOST_EV_STOPPED,  /* it will not connect again by itself: ROOST_ERR_UNAUTHORIZED (the credential is refused or
 			      * revoked; pair again), ROOST_ERR_EXISTS (this device connected from elsewhere) */
-	ROOST_EV_STATUS,     /* roost_status would say something else now */
-	ROOST_EV_SYNCED,     /* a sync has ended; number: the records it brought */
-	ROOST_EV_RESYNCED,   /* everything kept was replaced: read all of it again */
-	ROOST_EV_RECORD,     /* a record came or changed: type, name, conversation, json its wire form */
-	ROOST_EV_ENTRY,      /* `entry` of the outbox is new, changed, or gone */
-	ROOST_EV_CONFLICT,   /* two devices changed `field` of type, name: the value that lost is kept in the Revision
+	ROOST_EV_STATUS,   /* roost_status would say something else now */
+	ROOST_EV_SYNCED,   /* a sync has ended; number: the records it brought */
+	ROOST_EV_RESYNCED, /* everything kept was replaced: read all of it again */
+	ROOST_EV_RECORD,   /* a record came or changed: type, name, conversation, json its wire form */
+	ROOST_EV_ENTRY,    /* `entry` of the outbox is new, changed, or gone */
+	ROOST_EV_CONFLICT, /* two devices changed `field` of type, name: the value that lost is kept in the Revision
 			      * `other`, json its fields; it was device's; mine: this one's */
-	ROOST_EV_DUPLICATE,  /* device sent the same text as this device's message `name` and was refused; number: ms ago */
-	ROOST_EV_REQUEST,    /* a request's state: name, conversation, text the state, json */
-	ROOST_EV_TEXT,       /* the next piece of an answer: name the request, other the message, text, number the attempt */
-	ROOST_EV_THINKING,   /* the same of its thinking */
-	ROOST_EV_AGAIN,      /* what was told of this answer is void: another attempt follows; error, sentence */
-	ROOST_EV_WAITING,    /* an attempt failed with error; the daemon tries again at `at` */
-	ROOST_EV_END,        /* an answer is over: error 0, ROOST_ERR_CANCELLED, or why it failed; text: all of it */
-	ROOST_EV_JOINED,     /* conversation, session, json: as told by the daemon; also after each reconnect */
-	ROOST_EV_PRIMARY,    /* conversation, session: device is primary ("" none), number the term; mine */
-	ROOST_EV_LOCK,       /* session: device holds the lock ("" none), number the fence, mine; error
+	ROOST_EV_DUPLICATE, /* device sent the same text as this device's message `name` and was refused; number: ms ago */
+	ROOST_EV_REQUEST, /* a request's state: name, conversation, text the state, json */
+	ROOST_EV_TEXT, /* the next piece of an answer: name the request, other the message, text, number the attempt */
+	ROOST_EV_THINKING, /* the same of its thinking */
+	ROOST_EV_AGAIN,    /* what was told of this answer is void: another attempt follows; error, sentence */
+	ROOST_EV_WAITING,  /* an attempt failed with error; the daemon tries again at `at` */
+	ROOST_EV_END,      /* an answer is over: error 0, ROOST_ERR_CANCELLED, or why it failed; text: all of it */
+	ROOST_EV_JOINED,   /* conversation, session, json: as told by the daemon; also after each reconnect */
+	ROOST_EV_PRIMARY,  /* conversation, session: device is primary ("" none), number the term; mine */
+	ROOST_EV_LOCK,     /* session: device holds the lock ("" none), number the fence, mine; error
 			      * ROOST_ERR_NOT_HOLDER: ours was lost */
-	ROOST_EV_CLEARED,    /* conversation: session other was killed, session is the next */
-	ROOST_EV_ANSWER,     /* to what gave an op: number the op, error, sentence, json the answer ("" none came) */
-	ROOST_EV_PUSH,       /* any other frame: text its type, json */
-	ROOST_EV_DISK        /* the device's file refuses, or takes again: error, sentence. Nothing is lost meanwhile, and
+	ROOST_EV_CLEARED,  /* conversation: session other was killed, session is the next */
+	ROOST_EV_ANSWER,   /* to what gave an op: number the op, error, sentence, json the answer ("" none came) */
+	ROOST_EV_PUSH,     /* any other frame: text its type, json */
+	ROOST_EV_DISK,     /* the device's file refuses, or takes again: error, sentence. Nothing is lost meanwhile, and
 			      * nothing new is taken */
+	ROOST_EV_ASK /* an automatic run with the param `model` wants words: conversation, name the answer they are
+			      * to follow, text what it says, number of messages sent so far; call roost_drive_text */
 };
 
 struct roost_entry;
 typedef struct roost_event {
 	int kind; /* enum roost_event_kind */
 	int error;
-	const char *sentence; /* about error */
+	const char *sentence;                                                                    /* about error */
 	const char *type, *name, *conversation, *session, *device, *other, *field, *text, *json; /* never NULL */
 	size_t text_size, json_size; /* without the NUL; a text may contain others */
 	int64_t number, at;
-	int mine; /* this device's own; of an answer: to a message of this device */
+	int mine;                        /* this device's own; of an answer: to a message of this device */
 	const struct roost_entry *entry; /* ROOST_EV_ENTRY only, else NULL */
 } roost_event;
 
 typedef struct roost_options {
 	size_t size;
-	const char *path;        /* the device's file; made when it is not there (mode 0600). FILE-lock, -wal beside it */
-	const char *url;         /* "https://HOST[:PORT]" of the daemon, or "http://" on this machine and private networks */
-	const char *socket_path; /* or its Unix socket; one of the two */
-	const char *ca_path;     /* PEM file of certificates to trust instead of the system's; NULL */
-	const char *token;       /* a credential to use from now on; NULL: the one in the file */
-	const char *code;        /* a pairing code to get one with, when there is none; NULL */
-	const char *device_id;   /* of a new file; NULL: one is made */
-	const char *name;        /* of the device, as a person knows it; NULL: "" */
-	const char *platform, *app_version;   /* NULL: "" */
-	int foreground;          /* a person looks at it: it syncs every 30 s even when nothing is pushed */
-	int stopped;             /* begin without connecting; roost_start does */
-	struct uv_loop_s *loop;  /* the app's, which must outlive the roost by one turn; NULL: it has its own */
+	const char *path; /* the device's file; made when it is not there (mode 0600). FILE-lock, -wal beside it */
+	const char *url;  /* "https://HOST[:PORT]" of the daemon, or "http://" on this machine and private networks */
+	const char *socket_path;            /* or its Unix socket; one of the two */
+	const char *ca_path;                /* PEM file of certificates to trust instead of the system's; NULL */
+	const char *token;                  /* a credential to use from now on; NULL: the one in the file */
+	const char *code;                   /* a pairing code to get one with, when there is none; NULL */
+	const char *device_id;              /* of a new file; NULL: one is made */
+	const char *name;                   /* of the device, as a person knows it; NULL: "" */
+	const char *platform, *app_version; /* NULL: "" */
+	int foreground;                     /* a person looks at it: it syncs every 30 s even when nothing is pushed */
+	int stopped;                        /* begin without connecting; roost_start does */
+	struct uv_loop_s *loop; /* the app's, which must outlive the roost by one turn; NULL: it has its own */
 	void (*event)(void *ctx, const roost_event *e); /* NULL: none */
 	void *ctx;
 } roost_options;
@@ -184,8 +186,8 @@ ROOST_API void roost_close(roost *c);
 ROOST_API int roost_pair(roost *c, const char *code);
 /* Uses another credential from now on, and connects. */
 ROOST_API int roost_set_token(roost *c, const char *token);
-ROOST_API int roost_start(roost *c); /* connects again after roost_stop or ROOST_EV_STOPPED */
-ROOST_API int roost_stop(roost *c);  /* disconnects and stays so; wishes are still taken */
+ROOST_API int roost_start(roost *c);                   /* connects again after roost_stop or ROOST_EV_STOPPED */
+ROOST_API int roost_stop(roost *c);                    /* disconnects and stays so; wishes are still taken */
 ROOST_API const char *roost_device_id(const roost *c); /* lives as long as c */
 
 /* ---- loop (not with a uv_loop_t of the app's) -------------------------------------------------------------------- */
@@ -209,10 +211,10 @@ typedef struct roost_message {
 	const char *conversation; /* an id; one not seen before begins a conversation; NULL: a new one */
 	const char *session;      /* NULL: the conversation's */
 	const char *text;
-	const char *parts;        /* JSON array; NULL */
-	const char *parent;       /* the message it follows; NULL */
-	const char *request;      /* JSON object {"model"?, "params"?, "priority"?}: an answer is wanted; NULL: none is */
-	int automatic;            /* nobody typed it: only the session's primary may send it */
+	const char *parts;   /* JSON array; NULL */
+	const char *parent;  /* the message it follows; NULL */
+	const char *request; /* JSON object {"model"?, "params"?, "priority"?}: an answer is wanted; NULL: none is */
+	int automatic;       /* nobody typed it: only the session's primary may send it */
 } roost_message;
 #define ROOST_ID_SIZE 37
 ROOST_API int roost_send(roost *c, const roost_message *m, char out_id[ROOST_ID_SIZE]); /* out_id may be NULL */
@@ -253,6 +255,13 @@ ROOST_API int roost_primary(roost *c, const char *where, int action, const char 
 /* The session's lock, renewed until roost_unlock or the connection is lost. ttl_ms 0: the longest; wait_ms 0: no waiting. */
 ROOST_API int roost_lock(roost *c, const char *where, int64_t ttl_ms, int64_t wait_ms, uint64_t *out_op);
 ROOST_API int roost_unlock(roost *c, const char *where, uint64_t *out_op);
+/* Lets this device drive the automatic runs of a joined conversation: while it is the session's primary, it sends the
+ * run's next message after each answer, pauses or stops the run by what was answered, and goes on where another device
+ * left off; while it is not, it watches. Until it is called with 0 or the conversation is left; also over reconnects.
+ * Runs are begun, paused and stopped with roost_call. ROOST_ERR_NOT_JOINED. */
+ROOST_API int roost_drive(roost *c, const char *conversation, int on);
+/* The words that ROOST_EV_ASK asked for; NULL or "": there are none, and the run pauses. */
+ROOST_API int roost_drive_text(roost *c, const char *conversation, const char *answer, const char *text);
 /* Any frame of the device protocol, as "request:stop", {"requestId": "…"}. */
 ROOST_API int roost_call(roost *c, const char *type, const char *members, uint64_t *out_op);
 
@@ -285,7 +294,7 @@ enum roost_wish { ROOST_WISH_SEND, ROOST_WISH_EDIT, ROOST_WISH_DELETE, ROOST_WIS
 typedef struct roost_entry {
 	uint64_t number; /* its place; another one when it goes back to the end of the line */
 	int wish;        /* enum roost_wish */
-	int state;       /* pending: not sent on this connection; sent: not answered; held: waits for the person; gone */
+	int state; /* pending: not sent on this connection; sent: not answered; held: waits for the person; gone */
 	const char *type, *name, *conversation, *session, *text;
 	int automatic;
 	int why; /* held: ROOST_ERR_DUPLICATE, ROOST_ERR_SESSION_KILLED, other: failed. Gone: 0 the daemon has it */

@@ -1,12 +1,12 @@
 #include "base/base.h"
 
+#undef free /* xfree is for everybody else */
+
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/reserve.h"
-
-#undef free /* xfree is for everybody else */
 
 bool str_eq_nocase(struct str a, struct str b)
 {

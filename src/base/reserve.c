@@ -29,8 +29,8 @@ enum err reserve_open(void)
 	enum err e = OK;
 	pthread_mutex_lock(&lock);
 	if (base == NULL) {
-		void *p = mmap(NULL, RESERVE_BYTES, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		void *p = mmap(NULL, RESERVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			       -1, 0);
 		if (p == MAP_FAILED) e = ERR_NOMEM;
 		else base = p;
 	}

@@ -293,7 +293,25 @@ int roost_leave(roost *c, const char *conversation)
 {
 	enum err e = begin(c, 0);
 	if (e != OK) return fail(e);
+	drives_off(c, opt(conversation));
 	core_leave(c->core, opt(conversation), shell_now());
+	return end(c, OK);
+}
+
+int roost_drive(roost *c, const char *conversation, int on)
+{
+	enum err e = begin(c, 0);
+	if (e != OK) return fail(e);
+	if (on != 0) e = drives_on(c, opt(conversation), &last);
+	else drives_off(c, opt(conversation));
+	return end(c, e);
+}
+
+int roost_drive_text(roost *c, const char *conversation, const char *answer, const char *text)
+{
+	enum err e = begin(c, 0);
+	if (e != OK) return fail(e);
+	drives_text(c, opt(conversation), opt(answer), opt(text));
 	return end(c, OK);
 }
 
@@ -310,8 +328,8 @@ int roost_primary(roost *c, const char *where, int action, const char *to_device
 	enum err e = begin(c, 0);
 	if (e != OK) return fail(e);
 	if (action < ROOST_REQUEST || action > ROOST_TRANSFER) return usage("roost_primary: no such action");
-	return end_op(c,
-		      core_primary(c->core, opt(where), (enum core_primary)action, opt(to_device), shell_now()), out_op);
+	return end_op(c, core_primary(c->core, opt(where), (enum core_primary)action, opt(to_device), shell_now()),
+		      out_op);
 }
 
 int roost_lock(roost *c, const char *where, int64_t ttl_ms, int64_t wait_ms, uint64_t *out_op)

@@ -290,6 +290,9 @@ static void on_error(struct core *c, const struct ask *a, const struct json *f)
 	case ASK_PRIMARY:
 	case ASK_LOCK:
 	case ASK_UNLOCK: seat_refused(c, a, e, f); break;
+	case ASK_LEAVE:
+		if (!retryable) seat_has_left(c, str_c(a->where));
+		break;
 	case ASK_CALL: break;
 	}
 	tell_answer(c, a, e, &info, f);
@@ -353,8 +356,8 @@ static void on_request(struct core *c, const struct ask *a, const struct json *f
 
 static void on_left(struct core *c, const struct ask *a, const struct json *f)
 {
-	(void)a;
-	seat_left(c, f);
+	if (a != NULL && a->kind == ASK_LEAVE) seat_has_left(c, str_c(a->where));
+	else seat_left(c, f);
 }
 
 static void on_primary(struct core *c, const struct ask *a, const struct json *f)
@@ -703,6 +706,7 @@ struct core *core_new(const struct core_options *o, const struct core_hooks *h, 
 	TAILQ_INIT(&c->outbox);
 	TAILQ_INIT(&c->ready);
 	TAILQ_INIT(&c->seats);
+	TAILQ_INIT(&c->left);
 	c->next_number = 1;
 	c->generation = 1;
 	c->outbox_wake_ms = c->sync_due_ms = c->ack_due_ms = c->active_ms = NEVER;

@@ -59,14 +59,25 @@ TAILQ_HEAD(entries, entry);
 
 /* ---- the rest of the state -------------------------------------------------------------------------------------- */
 
-enum ask_kind { ASK_HELLO, ASK_ENTRY, ASK_SYNC, ASK_CALL, ASK_JOIN, ASK_ATTACH, ASK_PRIMARY, ASK_LOCK, ASK_UNLOCK };
+enum ask_kind {
+	ASK_HELLO,
+	ASK_ENTRY,
+	ASK_SYNC,
+	ASK_CALL,
+	ASK_JOIN,
+	ASK_LEAVE,
+	ASK_ATTACH,
+	ASK_PRIMARY,
+	ASK_LOCK,
+	ASK_UNLOCK
+};
 
 /* A frame of ours that waits for its answer. Ids grow over all connections and serve as ops. */
 struct ask {
 	int64_t id;
 	enum ask_kind kind;
 	struct entry *entry; /* ASK_ENTRY; NULL: it left the outbox in between */
-	char *where;         /* the conversation (JOIN, PRIMARY, LOCK) or request (ATTACH), or NULL */
+	char *where;         /* the conversation (JOIN, LEAVE, PRIMARY, LOCK) or request (ATTACH), or NULL */
 	bool is_told;        /* its end is a CORE_EV_ANSWER */
 	UT_hash_handle hh;
 };
@@ -83,6 +94,12 @@ struct seat {
 	int64_t fence; /* ours, else 0 */
 	int64_t ttl_ms, lock_until_ms, renew_ms, typed_ms, join_ms;
 	TAILQ_ENTRY(seat) link;
+};
+
+/* A conversation that was left, until the daemon has said so. */
+struct left {
+	char *conversation;
+	TAILQ_ENTRY(left) link;
 };
 
 struct stream {
@@ -163,6 +180,7 @@ struct core {
 
 	TAILQ_HEAD(, seat) seats;
 	int nseats;
+	TAILQ_HEAD(, left) left;
 	struct stream *streams;
 };
 
@@ -266,6 +284,7 @@ void streams_free(struct core *c);
 
 struct seat *seat_find(const struct core *c, struct str where);
 bool seat_is_primary(const struct core *c, const struct seat *s);
+void seat_has_left(struct core *c, struct str conversation); /* the daemon says so, or knows of none */
 void seats_online(struct core *c);
 void seats_offline(struct core *c);
 void seats_tick(struct core *c);

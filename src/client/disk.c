@@ -40,15 +40,18 @@ enum sql {
 	SQL_NAMES_IN,
 	SQL_SELF_GET,
 	SQL_SELF_SET,
+	SQL_BEGIN,
+	SQL_COMMIT,
+	SQL_ROLLBACK,
 	SQL_COUNT
 };
 
 #define ROWS_OF(table, X_)                                                                                             \
 	[SQL_PUT + (X_)] = "INSERT INTO " table "(key,value) VALUES(?1,?2)"                                            \
 			   " ON CONFLICT(key) DO UPDATE SET value=excluded.value",                                     \
-	[SQL_DROP + (X_)] = "DELETE FROM " table " WHERE key=?1",                                                      \
-	[SQL_READ + (X_)] = "SELECT value,0,'','' FROM " table " WHERE key=?1",                                        \
-	[SQL_ALL + (X_)] = "SELECT key,value FROM " table " ORDER BY key"
+		   [SQL_DROP + (X_)] = "DELETE FROM " table " WHERE key=?1",                                           \
+		   [SQL_READ + (X_)] = "SELECT value,0,'','' FROM " table " WHERE key=?1",                             \
+		   [SQL_ALL + (X_)] = "SELECT key,value FROM " table " ORDER BY key"
 
 static const char *const sql_text[SQL_COUNT] = {
 	ROWS_OF("meta", CORE_META),
@@ -66,6 +69,9 @@ static const char *const sql_text[SQL_COUNT] = {
 	[SQL_SELF_GET] = "SELECT value FROM self WHERE key=?1",
 	[SQL_SELF_SET] = "INSERT INTO self(key,value) VALUES(?1,?2)"
 			 " ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+	[SQL_BEGIN] = "BEGIN IMMEDIATE",
+	[SQL_COMMIT] = "COMMIT",
+	[SQL_ROLLBACK] = "ROLLBACK",
 };
 
 /* migrations[n] makes version n + 1 out of version n. */
@@ -95,8 +101,8 @@ struct disk {
 	sqlite3_stmt *st[SQL_COUNT]; /* prepared when the file is opened */
 	int lock;                    /* FILE-lock */
 	STAILQ_HEAD(, waiting) waiting;
+	bool is_lost; /* an fsync failed: nobody knows what is on the disk, and asking again would hide it */
 	size_t nwaiting, applied; /* of the waiting ones, how many are in the open transaction: all or none */
-	bool in_txn;
 };
 
 /* ---- errors ----------------------------------------------------------------------------------------------------- */
@@ -122,12 +128,32 @@ static enum err meaning(int rc)
 	}
 }
 
+/* The errno of the last failed call on the file or on its WAL. sqlite3_system_errno does not know it after a COMMIT. */
+static int last_errno(sqlite3 *h, int which)
+{
+	sqlite3_file *f = NULL;
+	int os = 0;
+	if (sqlite3_file_control(h, "main", which, &f) != SQLITE_OK || f == NULL || f->pMethods == NULL) return 0;
+	return f->pMethods->xFileControl(f, SQLITE_FCNTL_LAST_ERRNO, &os) == SQLITE_OK ? os : 0;
+}
+
+/* SQLite itself takes only ENOSPC for a full disk. */
+static bool no_room_caused(sqlite3 *h, int rc)
+{
+	bool may = rc == SQLITE_IOERR_WRITE || rc == SQLITE_IOERR_TRUNCATE;
+	return may && h != NULL &&
+	       (os_has_no_room(last_errno(h, SQLITE_FCNTL_FILE_POINTER)) ||
+		os_has_no_room(last_errno(h, SQLITE_FCNTL_JOURNAL_POINTER)));
+}
+
 static enum err failed(struct disk *d, int rc, struct errinfo *info)
 {
+	int full_rc = d->h != NULL && rc != SQLITE_OK && (rc & 0xff) == rc ? sqlite3_extended_errcode(d->h) : rc;
+	if ((full_rc & 0xff) == (rc & 0xff)) rc = full_rc;
 	enum err e = meaning(rc);
-	int os = d->h != NULL ? sqlite3_system_errno(d->h) : 0;
 	if (e == OK) return OK;
-	if (e == ERR_IO && os_has_no_room(os)) e = ERR_STORAGE_FULL;
+	if (no_room_caused(d->h, rc)) e = ERR_STORAGE_FULL;
+	if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC) d->is_lost = true;
 	return err_set(info, e, "the device's file: %s", d->h != NULL ? sqlite3_errmsg(d->h) : sqlite3_errstr(rc));
 }
 
@@ -173,13 +199,13 @@ static int put_row(struct disk *d, const struct core_row *r)
 	return finish(st);
 }
 
+/* SQLite's own word: it ends a transaction by itself after some failures, and a rollback may fail. What such a one left
+ * does no harm, because everything is applied again over it. */
+static bool is_in_txn(const struct disk *d) { return sqlite3_get_autocommit(d->h) == 0; }
+
 static int apply(struct disk *d, const struct core_batch *b)
 {
-	int rc = SQLITE_OK;
-	if (!d->in_txn) {
-		rc = run(d, "BEGIN IMMEDIATE");
-		d->in_txn = rc == SQLITE_OK;
-	}
+	int rc = is_in_txn(d) ? SQLITE_OK : finish(d->st[SQL_BEGIN]);
 	if (rc == SQLITE_OK && b->drop_below != 0) {
 		rc = sqlite3_bind_int64(d->st[SQL_DROP_BELOW], 1, b->drop_below);
 		if (rc == SQLITE_OK) rc = finish(d->st[SQL_DROP_BELOW]);
@@ -194,8 +220,7 @@ static int apply(struct disk *d, const struct core_batch *b)
 
 static void roll_back(struct disk *d)
 {
-	if (d->in_txn && sqlite3_get_autocommit(d->h) == 0) (void)run(d, "ROLLBACK");
-	d->in_txn = false;
+	if (is_in_txn(d)) (void)finish(d->st[SQL_ROLLBACK]);
 	d->applied = 0;
 }
 
@@ -248,7 +273,7 @@ void disk_take_back(struct disk *d, uint64_t number)
 	for (struct waiting *w = STAILQ_FIRST(&d->waiting), *next; w != NULL; w = next) {
 		next = STAILQ_NEXT(w, link);
 		if (w->batch.number <= number) continue;
-		if (d->in_txn) roll_back(d);
+		roll_back(d);
 		STAILQ_REMOVE(&d->waiting, w, waiting, link);
 		free(w);
 		d->nwaiting--;
@@ -261,19 +286,19 @@ enum err disk_flush(struct disk *d, uint64_t *out_number, struct errinfo *info)
 {
 	struct waiting *w;
 	int rc = SQLITE_OK;
+	if (d->is_lost) return err_set(info, ERR_IO, "the disk failed; the device has to be opened again");
 	if (d->applied == 0)
 		STAILQ_FOREACH (w, &d->waiting, link) {
 			rc = apply(d, &w->batch);
 			if (rc != SQLITE_OK) break;
 			d->applied++;
 		}
-	if (rc == SQLITE_OK && d->in_txn) rc = run(d, "COMMIT");
+	if (rc == SQLITE_OK && is_in_txn(d)) rc = finish(d->st[SQL_COMMIT]);
 	if (rc != SQLITE_OK) {
 		enum err e = failed(d, rc, info);
 		roll_back(d);
 		return e;
 	}
-	d->in_txn = false;
 	while ((w = STAILQ_FIRST(&d->waiting)) != NULL) {
 		*out_number = w->batch.number;
 		STAILQ_REMOVE_HEAD(&d->waiting, link);
@@ -404,7 +429,8 @@ static enum err take_lock(struct disk *d, const char *path, struct errinfo *info
 	struct buf name = BUF_INIT(4096);
 	char pid[24] = "";
 	enum err e = OK;
-	if (!buf_addf(&name, "%s-lock", path)) return err_set(info, ERR_IO, "the path of the device's file is too long");
+	if (!buf_addf(&name, "%s-lock", path))
+		return err_set(info, ERR_IO, "the path of the device's file is too long");
 	d->lock = open(name.p, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock < 0) {
 		e = err_set(info, os_has_no_room(errno) ? ERR_STORAGE_FULL : ERR_IO, "%.160s: %s", name.p,
@@ -452,12 +478,9 @@ static enum err migrate(struct disk *d, const char *path, struct errinfo *info)
 			       "PRAGMA application_id=%d; COMMIT",
 			       (int)version + 1, at, (int)version + 1, APPLICATION_ID);
 		int rc = run(d, "BEGIN IMMEDIATE");
-		d->in_txn = true;
 		if (rc == SQLITE_OK) rc = run(d, migrations[version]);
 		if (rc == SQLITE_OK) rc = run(d, sql);
-		e = failed(d, rc, info);
-		if (e != OK) roll_back(d);
-		d->in_txn = false;
+		e = failed(d, rc, info); /* an open transaction ends with the connection */
 	}
 	return e;
 }
@@ -478,7 +501,7 @@ static enum err open_file(struct disk *d, const char *path, struct errinfo *info
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set(info,
-			       os_has_no_room(errno)		    ? ERR_STORAGE_FULL
+			       os_has_no_room(errno)               ? ERR_STORAGE_FULL
 			       : errno == EACCES || errno == EROFS ? ERR_READ_ONLY
 								   : ERR_IO,
 			       "%.160s: %s", path, strerror(errno));
@@ -514,7 +537,6 @@ void disk_close(struct disk *d)
 {
 	struct waiting *w;
 	if (d == NULL) return;
-	roll_back(d);
 	while ((w = STAILQ_FIRST(&d->waiting)) != NULL) {
 		STAILQ_REMOVE_HEAD(&d->waiting, link);
 		free(w);

@@ -184,6 +184,7 @@ enum err core_join(struct core *c, struct str conversation, struct core_now now,
 		s->typed_ms = INT64_MIN;
 		TAILQ_INSERT_TAIL(&c->seats, s, link);
 		c->nseats++;
+		seat_has_left(c, conversation);
 		seat_join(c, s);
 	}
 	core_leave_call(c);
@@ -199,17 +200,44 @@ static void seat_free(struct core *c, struct seat *s)
 	free(s);
 }
 
-void core_leave(struct core *c, struct str conversation, struct core_now now)
+/* The daemon lets a device that comes back keep its place, so one that left says so until it is answered: a leave that
+ * was lost with its connection would leave it sitting there, perhaps as primary, and not know. */
+static void leave_send(struct core *c, struct str conversation)
 {
 	struct buf b;
+	struct ask *a;
+	struct jw w = frame_begin(c, &b, "session:leave", ASK_LEAVE, &a);
+	a->where = str_dup(conversation);
+	jw_kstr(&w, "conversationId", conversation);
+	frame_send(c, &w);
+}
+
+void seat_has_left(struct core *c, struct str conversation)
+{
+	struct left *l;
+	TAILQ_FOREACH (l, &c->left, link)
+		if (str_eq(str_c(l->conversation), conversation)) break;
+	if (l == NULL) return;
+	TAILQ_REMOVE(&c->left, l, link);
+	free(l->conversation);
+	free(l);
+}
+
+static void leave(struct core *c, struct str conversation)
+{
+	struct left *l = xcalloc(1, sizeof *l);
+	seat_has_left(c, conversation);
+	l->conversation = str_dup(conversation);
+	TAILQ_INSERT_TAIL(&c->left, l, link);
+	if (c->is_welcome) leave_send(c, conversation);
+}
+
+void core_leave(struct core *c, struct str conversation, struct core_now now)
+{
 	core_enter(c, now);
 	struct seat *s = seat_find(c, conversation);
 	if (s != NULL) {
-		if (c->is_welcome) {
-			struct jw w = frame_plain(&b, "session:leave");
-			jw_kstr(&w, "conversationId", str_c(s->conversation));
-			frame_send(c, &w);
-		}
+		leave(c, str_c(s->conversation));
 		lock_free(c, s, true);
 		s->is_joined = false;
 		tell_primary(c, s);
@@ -234,7 +262,11 @@ void seat_state(struct core *c, const struct ask *a, const struct json *f)
 	struct seat *s = seat_find(c, where);
 	const struct json *session = json_get(f, "session"), *primary = json_get(f, "primary"),
 			  *lock = json_get(f, "lock");
-	if (s == NULL) return;
+	if (s == NULL) {
+		/* The answer to a join that was taken back while it was under way. */
+		if (a != NULL && a->kind == ASK_JOIN) leave(c, where);
+		return;
+	}
 	struct str id = text_of(session, "name");
 	s->is_joined = true;
 	if (name_is_valid(id) && s->session[0] != '\0' && !str_eq(id, str_c(s->session))) {
@@ -258,6 +290,8 @@ void seat_state(struct core *c, const struct ask *a, const struct json *f)
 void seats_online(struct core *c)
 {
 	struct seat *s;
+	struct left *l;
+	TAILQ_FOREACH (l, &c->left, link) leave_send(c, str_c(l->conversation));
 	TAILQ_FOREACH (s, &c->seats, link) seat_join(c, s);
 }
 
@@ -275,7 +309,9 @@ void seats_offline(struct core *c)
 void seats_free(struct core *c)
 {
 	struct seat *s;
+	struct left *l;
 	while ((s = TAILQ_FIRST(&c->seats)) != NULL) seat_free(c, s);
+	while ((l = TAILQ_FIRST(&c->left)) != NULL) seat_has_left(c, str_c(l->conversation));
 }
 
 bool core_seat(const struct core *c, struct str where, struct core_seat *out)

@@ -6,10 +6,10 @@
 #include "base/hash.h"
 #include "base/reserve.h"
 
-#define RETRY_MS 200        /* after memory ran out */
-#define DISK_RETRY_MS 1000  /* after the disk refused */
-#define PAIR_RETRY_MS 2000  /* the daemon was not there */
-#define BYTES_PER_BYTE 24   /* memory that taking up a byte can cost at worst: "[0,0,0…" */
+#define RETRY_MS 200       /* after memory ran out */
+#define DISK_RETRY_MS 1000 /* after the disk refused */
+#define PAIR_RETRY_MS 2000 /* the daemon was not there */
+#define BYTES_PER_BYTE 24  /* memory that taking up a byte can cost at worst: "[0,0,0…" */
 #define VALUE_BYTES_MAX ((size_t)64 << 10)
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
@@ -104,7 +104,9 @@ static void hook_disconnect(void *ctx)
 static void hook_event(void *ctx, const struct core_event *e)
 {
 	struct roost *c = ctx;
-	if (c->broken == OK) tell_core(c, e);
+	if (c->broken != OK) return;
+	drives_event(c, e);
+	tell_core(c, e);
 }
 
 /* ---- a turn ------------------------------------------------------------------------------------------------------ */
@@ -119,12 +121,12 @@ static void arm(struct roost *c)
 	if (c->retry_ms != 0) next = MIN(next, c->retry_ms);
 	if (c->disk_ms != 0) next = MIN(next, c->disk_ms);
 	if (c->pair_ms != 0) next = MIN(next, c->pair_ms);
+	if (c->broken == OK && !c->is_low) next = MIN(next, drives_next_ms(c));
 	if (next == INT64_MAX) uv_timer_stop(&c->tick);
-	else uv_timer_start(&c->tick, on_tick, (uint64_t)MAX(next - now, 0), 0);
+	else uv_timer_start(&c->tick, on_tick, (uint64_t)MAX(next - now, 1), 0); /* libuv runs one of 0 ms again at once */
 	bool can_flush = (disk_is_dirty(c->disk) || c->is_token_new) && c->disk_ms == 0;
 	bool can_connect = c->is_connect_due && !c->is_low && c->token != NULL;
-	if (can_flush || !TAILQ_EMPTY(&c->told) || c->is_drop_due || can_connect)
-		uv_idle_start(&c->later, on_later);
+	if (can_flush || !TAILQ_EMPTY(&c->told) || c->is_drop_due || can_connect) uv_idle_start(&c->later, on_later);
 	else uv_idle_stop(&c->later);
 }
 
@@ -156,6 +158,7 @@ enum err shell_settle(struct roost *c, enum err e)
 
 enum err shell_leave(struct roost *c, enum err e)
 {
+	if (c->broken == OK && !c->is_low) drives_step(c);
 	e = shell_settle(c, e);
 	if (c->broken != OK) {
 		link_disconnect(c->link);
@@ -281,6 +284,7 @@ static void heal(struct roost *c)
 		after = seat.conversation;
 	}
 	core_free(old);
+	drives_again(c);
 	tell_own(c, ROOST_EV_RESYNCED, OK, "", STR(""));
 	c->link = link_again(c->link);
 	if (c->is_wanted && c->token != NULL) core_start(c->core, shell_now());
@@ -436,8 +440,7 @@ static enum err begin_loop(struct roost *c, const roost_options *o, struct errin
 static void start(struct roost *c, const roost_options *o)
 {
 	static const struct link_hooks hooks = {.up = on_up, .frame = on_frame, .down = on_down, .paired = on_paired};
-	struct link_options lo = {
-		.loop = c->loop, .url = o->url, .socket_path = o->socket_path, .ca_path = o->ca_path};
+	struct link_options lo = {.loop = c->loop, .url = o->url, .socket_path = o->socket_path, .ca_path = o->ca_path};
 	c->link = link_new(&lo, &hooks, c);
 	c->is_wanted = o->stopped == 0;
 	if (c->token != NULL && c->is_wanted) {
@@ -495,6 +498,7 @@ void shell_close(struct roost *c)
 		shell_flush(c);
 	}
 	tell_forget(c);
+	drives_forget(c);
 	link_free(c->link);
 	if (c->core != NULL) core_free(c->core);
 	disk_close(c->disk);

@@ -20,7 +20,8 @@
 #include "client/disk.h"
 #include "client/link.h"
 
-struct told; /* an event in the queue */
+struct told;  /* an event in the queue */
+struct drive; /* a conversation whose automatic runs this device drives */
 
 struct roost {
 	struct core *core;
@@ -40,15 +41,16 @@ struct roost {
 	bool is_drop_due;              /* and took it back before it was begun */
 	bool is_low;                   /* there was no headroom: the core's time stands still until retry_ms */
 	bool is_pairing, is_over;
-	bool is_token_new;           /* in use, not yet in the file */
-	bool is_telling;             /* in an event's callback */
-	enum err broken;             /* why the core has read nonsense and is to be made anew; OK: it has not */
-	uint64_t put, settled;       /* the last batch put; and when the core was last left */
-	enum err disk_err;           /* the last flush's */
-	int64_t retry_ms;            /* boot time at which memory is looked for again, or a broken core healed; 0 not */
-	int64_t disk_ms, pair_ms;    /* of the next try to flush, to pair; 0 none */
+	bool is_token_new;        /* in use, not yet in the file */
+	bool is_telling;          /* in an event's callback */
+	enum err broken;          /* why the core has read nonsense and is to be made anew; OK: it has not */
+	uint64_t put, settled;    /* the last batch put; and when the core was last left */
+	enum err disk_err;        /* the last flush's */
+	int64_t retry_ms;         /* boot time at which memory is looked for again, or a broken core healed; 0 not */
+	int64_t disk_ms, pair_ms; /* of the next try to flush, to pair; 0 none */
 	struct errinfo disk_info;
 	TAILQ_HEAD(told_list, told) told;
+	LIST_HEAD(drive_list, drive) drives;
 };
 
 #define SHELL_HEADROOM ((size_t)256 << 10)
@@ -70,9 +72,20 @@ void shell_pair(struct roost *c);  /* with c->code */
 /* Uses the credential from now on and keeps it with the next flush. */
 void shell_take_token(struct roost *c, struct str token);
 
+/* drives.c: automatic runs. A conversation is joined before, and off when it is left. */
+MUST_USE enum err drives_on(struct roost *c, struct str conversation, struct errinfo *info);
+void drives_off(struct roost *c, struct str conversation);
+void drives_forget(struct roost *c); /* all off */
+void drives_again(struct roost *c);  /* there is a new core */
+void drives_event(struct roost *c, const struct core_event *e);
+void drives_step(struct roost *c); /* after the core's news; not from its hooks */
+int64_t drives_next_ms(const struct roost *c);
+void drives_text(struct roost *c, struct str conversation, struct str answer, struct str text);
+
 /* tell.c: events on their way to the app. */
-void tell_core(struct roost *c, const struct core_event *e);
-void tell_own(struct roost *c, int kind, enum err e, const char *sentence, struct str device);
+void tell_core(struct roost *c, const struct core_event *from);
+void tell_own(struct roost *c, int kind, enum err err, const char *why, struct str device);
+void tell_ask(struct roost *c, struct str conversation, struct str answer, struct str words, int64_t sent);
 void tell_all(struct roost *c);    /* calls the app */
 void tell_forget(struct roost *c); /* drops what was not told */
 /* NUL-terminated copies for an entry's callback. */

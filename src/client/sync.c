@@ -363,7 +363,7 @@ void sync_tick(struct core *c)
 int64_t sync_next_ms(const struct core *c)
 {
 	int64_t at = NEVER;
-	if (!c->is_welcome) return at;
+	if (!c->is_welcome || c->link != LINK_UP) return at;
 	if (!c->is_syncing) at = MIN(c->sync_due_ms, c->is_front ? c->active_ms : NEVER);
 	return ack_may_go(c) ? MIN(at, c->ack_due_ms) : at;
 }

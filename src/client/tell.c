@@ -135,6 +135,18 @@ void tell_own(struct roost *c, int kind, enum err err, const char *why, struct s
 	t->event.device = text(&t->arena, device);
 }
 
+void tell_ask(struct roost *c, struct str conversation, struct str answer, struct str words, int64_t sent)
+{
+	if (c->event == NULL) return;
+	struct told *t = queue(c);
+	t->event.kind = ROOST_EV_ASK;
+	t->event.conversation = text(&t->arena, conversation);
+	t->event.name = text(&t->arena, answer);
+	t->event.text = text(&t->arena, words);
+	t->event.text_size = words.n;
+	t->event.number = sent;
+}
+
 /* ---- delivery ---------------------------------------------------------------------------------------------------- */
 
 static struct told *take(struct roost *c)

@@ -2,10 +2,10 @@
  *
  *   device FILE URL CODE|-
  *
- *   send CONVERSATION TEXT   edit MESSAGE TEXT   title CONVERSATION TEXT   stop   start   list CONVERSATION   quit
- *
- * It prints "taken ID" when a message is in its file, "there ID" when the daemon has it, "text ID TEXT" for a message
- * that came or changed, "online", "offline", "idle" when everything is sent, "list N". It runs on a uv_loop_t of its own. */
+ * The commands are in the table below. Each is answered by one line: "taken ID" when a message is in the file, "list N",
+ * "status …", "seat …", "done COMMAND" or "refused COMMAND WHY". By itself it says "there ID" when the daemon has a message, "held
+ * ID WHY", "text ID TEXT" for one that came or changed, "online", "offline", "idle" when everything is sent, and what else
+ * is in on_event. It runs on a uv_loop_t of its own. */
 #include <unistd.h>
 #include <uv.h>
 
@@ -31,13 +31,27 @@ static void say(const char *fmt, ...)
 	if (write(STDOUT_FILENO, line, (size_t)n) != n) _exit(1);
 }
 
-static void say_record(const char *name, const char *json)
+static const char *or_none(const char *s) { return s[0] != '\0' ? s : "-"; }
+
+static struct str text_of(const struct json *in, const char *key)
+{
+	struct str s;
+	return json_str(json_get(in, key), &s) && s.n > 0 ? s : STR("-");
+}
+
+/* Of a message: its text when it is heard of; when it is shown, also its place, maker and role. */
+static void say_message(const char *name, const char *json, bool is_shown)
 {
 	struct json_doc *doc;
-	struct str text = STR("");
+	int64_t ord = 0;
 	if (json_parse(str_c(json), &doc, NULL) != OK) return;
-	json_str(json_get(json_get(json_root(doc), "fields"), "text"), &text);
-	say("text %s %.*s", name, STR_ARG(text));
+	const struct json *root = json_root(doc), *fields = json_get(root, "fields");
+	struct str device = text_of(json_get(root, "created"), "deviceId"), text = text_of(fields, "text");
+	(void)json_int(json_get(fields, "ord"), &ord);
+	if (is_shown)
+		say("view %lld %s %.*s %.*s %.*s", (long long)ord, name, STR_ARG(device),
+		    STR_ARG(text_of(fields, "role")), STR_ARG(text));
+	else say("text %s %.*s", name, STR_ARG(text));
 	json_free(doc);
 }
 
@@ -45,45 +59,183 @@ static void on_event(void *ctx, const roost_event *e)
 {
 	roost_status_t s = {.size = sizeof s};
 	(void)ctx;
-	if (e->kind == ROOST_EV_ONLINE) say("online");
-	if (e->kind == ROOST_EV_OFFLINE) say("offline %s", e->sentence);
-	if (e->kind == ROOST_EV_STOPPED) say("stopped %s", roost_error_code(e->error));
-	if (e->kind == ROOST_EV_PAIRED) say("paired %s", roost_error_code(e->error));
-	if (e->kind == ROOST_EV_RECORD && strcmp(e->type, "Message") == 0) say_record(e->name, e->json);
-	if (e->kind == ROOST_EV_ENTRY && e->entry->state == ROOST_GONE) say("there %s", e->entry->name);
-	if (e->kind == ROOST_EV_ENTRY && e->entry->state == ROOST_HELD)
-		say("held %s %s", e->entry->name, roost_error_code(e->entry->why));
-	if (e->kind == ROOST_EV_STATUS && roost_status(c, &s) == ROOST_OK && s.online && !s.syncing && s.pending == 0)
-		say("idle");
+	switch (e->kind) {
+	case ROOST_EV_ONLINE: say("online"); break;
+	case ROOST_EV_OFFLINE: say("offline %s", e->sentence); break;
+	case ROOST_EV_STOPPED: say("stopped %s", roost_error_code(e->error)); break;
+	case ROOST_EV_PAIRED: say("paired %s", roost_error_code(e->error)); break;
+	case ROOST_EV_RECORD:
+		if (strcmp(e->type, "Message") == 0) say_message(e->name, e->json, false);
+		break;
+	case ROOST_EV_ENTRY:
+		if (e->entry->state == ROOST_GONE) say("there %s", e->entry->name);
+		if (e->entry->state == ROOST_HELD)
+			say("held %s %s %llu", e->entry->name, roost_error_code(e->entry->why),
+			    (unsigned long long)e->entry->number);
+		break;
+	case ROOST_EV_STATUS:
+		if (roost_status(c, &s) == ROOST_OK && s.online && !s.syncing && s.pending == 0) say("idle");
+		break;
+	case ROOST_EV_JOINED: say("joined %s %s", e->conversation, or_none(e->session)); break;
+	case ROOST_EV_PRIMARY:
+		say("primary %s %s %lld", e->conversation, or_none(e->device), (long long)e->number);
+		break;
+	case ROOST_EV_CONFLICT: say("conflict %s %s", e->name, e->mine ? "mine" : "theirs"); break;
+	case ROOST_EV_CLEARED: say("cleared %s %s %s", e->conversation, e->other, e->session); break;
+	case ROOST_EV_ANSWER: say("answer %s %s", roost_error_code(e->error), e->json); break;
+	case ROOST_EV_ASK: say("asked %s %s %s", e->conversation, e->name, e->text); break;
+	default: break;
+	}
 }
+
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
+
+static int counted; /* by the list that was just made */
+static char id[ROOST_ID_SIZE];
 
 static int count(void *ctx, const roost_record *r)
 {
-	(void)r;
-	++*(int *)ctx;
+	if (ctx != NULL) say_message(r->name, r->json, true);
+	counted++;
 	return 1;
+}
+
+static int send_words(const char *conversation, const char *text, const char *request)
+{
+	roost_message m = {.size = sizeof m, .conversation = conversation, .text = text, .request = request};
+	return roost_send(c, &m, id);
+}
+
+static int title(const char *conversation, const char *text)
+{
+	struct buf b = BUF_INIT(4096);
+	struct jw w = JW(&b);
+	jw_obj(&w);
+	jw_kstr(&w, "title", str_c(text));
+	jw_obj_end(&w);
+	int r = roost_save(c, "Conversation", conversation, b.p, NULL);
+	buf_release(&b);
+	return r;
+}
+
+/* `rest` is the answer's id and, after a space, the words. */
+static int drive_words(const char *conversation, const char *rest)
+{
+	const char *words = strchrnul(rest, ' ');
+	char answer[ROOST_ID_SIZE];
+	if (!str_copy(str_n(rest, (size_t)(words - rest)), answer, sizeof answer)) return ROOST_ERR_USAGE;
+	return roost_drive_text(c, conversation, answer, words[0] != '\0' ? words + 1 : NULL);
+}
+
+static int seat(const char *conversation)
+{
+	roost_seat_t s = {.size = sizeof s};
+	int r = roost_seat(c, conversation, &s);
+	if (r == ROOST_OK)
+		say("seat %s %lld %s", or_none(s.primary), (long long)s.term, s.is_primary ? "here" : "elsewhere");
+	return r;
+}
+
+static int status(void)
+{
+	roost_status_t s = {.size = sizeof s};
+	int r = roost_status(c, &s);
+	if (r == ROOST_OK)
+		say("status syncs %llu pending %d held %d conflicted %d", (unsigned long long)s.syncs, s.pending,
+		    s.held, s.conflicted);
+	return r;
+}
+
+enum what {
+	SEND,
+	ASK,
+	EDIT,
+	TITLE,
+	LIST,
+	SHOW,
+	JOIN,
+	LEAVE,
+	SEAT,
+	DRIVE,
+	SAY,
+	TAKE,
+	HAND,
+	CALL,
+	CLEAR,
+	RESOLVE,
+	FRONT,
+	NUDGE,
+	STOP,
+	START,
+	STATUS
+};
+
+static const struct command {
+	const char *name;
+	enum what what;
+} commands[] = {
+	{"send", SEND},       /* CONVERSATION TEXT */
+	{"ask", ASK},         /* CONVERSATION TEXT: a message that wants an answer of three words */
+	{"edit", EDIT},       /* MESSAGE TEXT */
+	{"title", TITLE},     /* CONVERSATION TEXT */
+	{"list", LIST},       /* CONVERSATION: how many messages it has */
+	{"show", SHOW},       /* CONVERSATION: its messages: "view ORD ID DEVICE ROLE TEXT" */
+	{"join", JOIN},       /* CONVERSATION */
+	{"leave", LEAVE},     /* CONVERSATION */
+	{"seat", SEAT},       /* CONVERSATION: who is primary: "seat DEVICE TERM here|elsewhere" */
+	{"drive", DRIVE},     /* CONVERSATION: its automatic runs, from now on */
+	{"say", SAY},         /* CONVERSATION ANSWER TEXT: to "asked CONVERSATION ANSWER" */
+	{"take", TAKE},       /* CONVERSATION: be its primary; "answer CODE" follows */
+	{"hand", HAND},       /* CONVERSATION DEVICE: it is to be primary; "answer CODE" follows */
+	{"call", CALL},       /* TYPE MEMBERS: any frame; "answer CODE FRAME" follows */
+	{"clear", CLEAR},     /* CONVERSATION */
+	{"resolve", RESOLVE}, /* ENTRY 0|1|2|3: as enum roost_resolution */
+	{"front", FRONT},     /* 0|1 */
+	{"nudge", NUDGE},     {"stop", STOP}, {"start", START}, {"status", STATUS},
+};
+
+static int obey(enum what what, const char *first, const char *rest)
+{
+	switch (what) {
+	case SEND: return send_words(first, rest, NULL);
+	case ASK: return send_words(first, rest, "{\"model\":\"local:test\",\"params\":{\"tokens\":3}}");
+	case EDIT: return roost_edit(c, first, rest);
+	case TITLE: return title(first, rest);
+	case LIST: return roost_list(c, "Message", first, count, NULL);
+	case SHOW: return roost_list(c, "Message", first, count, &counted);
+	case JOIN: return roost_join(c, first);
+	case LEAVE: return roost_leave(c, first);
+	case SEAT: return seat(first);
+	case DRIVE: return roost_drive(c, first, 1);
+	case SAY: return drive_words(first, rest);
+	case TAKE: return roost_primary(c, first, ROOST_TAKE, NULL, NULL);
+	case HAND: return roost_primary(c, first, ROOST_TRANSFER, rest, NULL);
+	case CALL: return roost_call(c, first, rest, NULL);
+	case CLEAR: return roost_clear(c, ROOST_CONVERSATION, first);
+	case RESOLVE: return roost_resolve(c, strtoull(first, NULL, 10), rest[0] - '0');
+	case FRONT: return roost_foreground(c, first[0] == '1');
+	case NUDGE: return roost_nudge(c);
+	case STOP: return roost_stop(c);
+	case START: return roost_start(c);
+	case STATUS: return status();
+	}
+	return ROOST_ERR_USAGE;
 }
 
 static void run(char *line)
 {
-	char id[ROOST_ID_SIZE] = "", *what = strsep(&line, " "), *first = line != NULL ? strsep(&line, " ") : NULL;
-	int n = 0, r = ROOST_OK;
-	roost_message m = {.size = sizeof m, .conversation = first, .text = line};
-	if (strcmp(what, "send") == 0) r = roost_send(c, &m, id);
-	else if (strcmp(what, "edit") == 0) r = roost_edit(c, first, line);
-	else if (strcmp(what, "title") == 0) {
-		struct buf b = BUF_INIT(4096);
-		buf_addf(&b, "{\"title\":\"%s\"}", line);
-		r = roost_save(c, "Conversation", first, b.p, NULL);
-		buf_release(&b);
-	} else if (strcmp(what, "stop") == 0) r = roost_stop(c);
-	else if (strcmp(what, "start") == 0) r = roost_start(c);
-	else if (strcmp(what, "list") == 0) r = roost_list(c, "Message", first, count, &n);
-	else r = ROOST_ERR_USAGE;
-	if (r != ROOST_OK) say("refused %s %s", what, roost_last_error());
+	const struct command *command = NULL;
+	char *name = strsep(&line, " "), *first = line != NULL ? strsep(&line, " ") : NULL;
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].name, name) == 0) command = &commands[i];
+	id[0] = '\0';
+	counted = 0;
+	int r = ROOST_ERR_USAGE;
+	if (command != NULL) r = obey(command->what, first != NULL ? first : "", line != NULL ? line : "");
+	if (r != ROOST_OK) say("refused %s %s", name, roost_last_error());
+	else if (command->what == LIST || command->what == SHOW) say("list %d", counted);
 	else if (id[0] != '\0') say("taken %s", id);
-	else if (n > 0 || strcmp(what, "list") == 0) say("list %d", n);
-	else say("done %s", what);
+	else if (command->what != STATUS && command->what != SEAT) say("done %s", name);
 }
 
 static void on_input(uv_poll_t *p, int status, int events)

@@ -48,6 +48,7 @@ static void *counted(void *p)
 	return p;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): those of libc are reserved */
 SHOWN void *malloc(size_t n) { return fails() ? NULL : counted(__libc_malloc(n)); }
 SHOWN void *calloc(size_t n, size_t size) { return fails() ? NULL : counted(__libc_calloc(n, size)); }
 
@@ -64,6 +65,7 @@ SHOWN void free(void *p)
 	if (p != NULL) atomic_fetch_sub(&live, 1);
 	__libc_free(p);
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 #endif
 
 #define PATIENCE_MS 20000
@@ -215,10 +217,11 @@ int main(int argc, char **argv)
 	url = argv[1];
 	dir = argv[2];
 	is_all = strcmp(argv[3], "all") == 0;
-	long from = strtol(argv[4], NULL, 10), to = strtol(argv[5], NULL, 10), step = strtol(argv[6], NULL, 10), kept = 0;
+	long from = strtol(argv[4], NULL, 10), to = strtol(argv[5], NULL, 10), step = strtol(argv[6], NULL, 10),
+	     kept = 0;
 	if (!HAS_OWN_MALLOC) die(77, "the sanitizer has malloc");
-	for (long n = from; n <= to && fgets(codes[0], sizeof codes[0], stdin) && fgets(codes[1], sizeof codes[1], stdin);
-	     n += step) {
+	for (long n = from;
+	     n <= to && fgets(codes[0], sizeof codes[0], stdin) && fgets(codes[1], sizeof codes[1], stdin); n += step) {
 		for (int i = 0; i < 2; i++) codes[i][strcspn(codes[i], "\n")] = '\0';
 		printf("%ld\n", n);
 		fflush(stdout);

@@ -102,7 +102,8 @@ describe("an outbox whose process is killed at any system call", () => {
 		assert.deepEqual(failures.slice(0, 5), [], `${failures.length} of ${points.length} kills`);
 	});
 
-	test("is noticed when messages are sent before they are kept", { skip: !existsSync(faultsDevice) && `${faultsDevice} is not built` }, async () => {
+	const skip = !existsSync(faultsDevice) && `${faultsDevice} is not built`;
+	test("is noticed when messages are sent before they are kept", { skip }, async () => {
 		const planted = { bin: faultsDevice, env: { ROOST_TEST_EARLY_SEND: "1" } };
 		const calls = await killAt(0, planted);
 		const random = seeded(SEED);

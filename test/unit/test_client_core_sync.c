@@ -657,6 +657,48 @@ static void a_joined_conversation_is_joined_again_after_a_reconnect(void **state
 	SEES_NOT(gear_log(g), "session:join");
 }
 
+static void a_leave_is_said_again_until_it_is_answered(void **state)
+{
+	(void)state;
+	assert_int_equal(core_join(g->c, STR("c1"), g->now, NULL), OK);
+	gear_online(g, 1);
+	state_of("me", 1);
+	core_leave(g->c, STR("c1"), g->now);
+	drop(); /* and the daemon never heard of it */
+	gear_pass(g, 400);
+	(void)gear_log(g);
+	gear_online(g, 1);
+	SEES(gear_log(g), "session:leave");
+	gear_feed(g, "{\"type\":\"session:left\",\"re\":%lld,\"conversationId\":\"c1\"}",
+		  (long long)gear_last_id(g, "session:leave"));
+	drop();
+	gear_pass(g, 400);
+	gear_online(g, 1);
+	SEES_NOT(gear_log(g), "session:leave");
+
+	/* A join that was under way is answered after the leave that took it back. */
+	assert_int_equal(core_join(g->c, STR("c1"), g->now, NULL), OK);
+	int64_t join = gear_last_id(g, "session:join");
+	core_leave(g->c, STR("c1"), g->now);
+	gear_feed(g, "{\"type\":\"error\",\"re\":%lld,\"code\":\"not_found\"}",
+		  (long long)gear_last_id(g, "session:leave"));
+	(void)gear_log(g);
+	gear_feed(g,
+		  "{\"type\":\"session:state\",\"re\":%lld,\"conversationId\":\"c1\",\"session\":null,\"running\":[]}",
+		  (long long)join);
+	SEES(gear_log(g), "session:leave");
+
+	/* Who comes back has not left. */
+	assert_int_equal(core_join(g->c, STR("c1"), g->now, NULL), OK);
+	drop();
+	gear_pass(g, 400);
+	(void)gear_log(g);
+	gear_online(g, 1);
+	const char *log = gear_log(g);
+	SEES(log, "session:join");
+	SEES_NOT(log, "session:leave");
+}
+
 static void too_many_conversations_are_refused_by_name(void **state)
 {
 	(void)state;
@@ -893,6 +935,7 @@ int main(void)
 		TEST(an_answer_ends_once_with_why),
 		TEST(an_answer_to_this_device_is_marked),
 		TEST(a_joined_conversation_is_joined_again_after_a_reconnect),
+		TEST(a_leave_is_said_again_until_it_is_answered),
 		TEST(too_many_conversations_are_refused_by_name),
 		TEST(a_join_that_is_refused_for_a_while_is_tried_again),
 		TEST(who_is_primary_follows_the_greatest_term),
