@@ -1,84 +1,128 @@
-/* A terminal's side of the device protocol, without the terminal and without the socket.
+/* The inside of `roost chat`: one device of libroost, and what a terminal shows of it.
  *
- * Frames and a person's wishes go in; frames to send and events to show come out, through two hooks, during the call.
- * It knows one open conversation, the requests of it that are not over, and an outbox. What it promises:
- *  - A message keeps its id from the moment it is said until it is acknowledged, over any number of connections.
- *  - The text of an answer is told once, in order, from its first byte: a repeated delta is skipped, a gap is asked
- *    for, and a new attempt is announced by CHAT_AGAIN before its first text. Two attempts are never spliced.
- *  - Each request ends with one CHAT_END, whether the daemon's record, its push or both have told of it.
+ * libroost knows the protocol, the outbox and the records; here is only what a person at a terminal sees of them:
+ *   chat_show.c    what goes to the terminal
+ *   chat_answer.c  the answers of the open conversation: shown, stopped, asked for again
+ *   chat_room.c    which conversation is open, its messages, what is said in it
+ *   chat_words.c   the lines that begin with a slash
+ *   cmd_chat.c     the command: its options, its loop, the connection
+ * With `screen` a person types. Without, it is one message, or a list; then only what belongs to that is shown.
  *
- * Pure but for new ids (random): no I/O, no clock; the time is an argument. Calls from within a hook are not allowed.
- * */
+ * Everything on the loop's thread. Text from elsewhere goes to the terminal through chat_show alone. */
 #ifndef ROOST_CLI_CHAT_H
 #define ROOST_CLI_CHAT_H
 
-#include "base/id.h"
-#include "base/json.h"
+#include <sys/queue.h>
+#include <uthash.h>
+#include <uv.h>
 
-struct chat;
+#include "cli/identity.h"
+#include "cli/screen.h"
+#include "cli/term.h"
 
-enum chat_kind {
-	CHAT_READY,    /* connected, and the conversation is known: `text` is its id, "" a new one */
-	CHAT_OPENED,   /* a conversation was opened: `text` is its title */
-	CHAT_MESSAGE,  /* a message of a person: `who` is the device, `mine` when it is this one */
-	CHAT_OLD,      /* the same from before the conversation was opened; answers too, with who "" */
-	CHAT_TEXT,     /* the next piece of an answer */
-	CHAT_THINKING, /* the model thinks; once per attempt */
-	CHAT_AGAIN,    /* a new attempt begins; text told so far was of another, which failed with `err` */
-	CHAT_WAITING,  /* an attempt failed with `err`; the daemon tries again at `at_ms` */
-	CHAT_END,      /* an answer is over: err OK, ERR_CANCELLED (stopped) or why it failed; `text` is all of it */
-	CHAT_REFUSED, /* a message or a wish was not taken: why is in `err` and `info`; `text` is the message's or "" */
-	CHAT_LISTED, /* one conversation of chat_list: `number`, `text` its title, `who` its id, `at_ms` last changed */
-	CHAT_LIST_END
+#define CHAT_ROWS 20 /* of a list */
+#define CHAT_STATUS_INTERRUPTED 130
+
+/* A request of the open conversation, and the text of its answer. */
+struct chat_answer {
+	TAILQ_ENTRY(chat_answer) link;
+	char *request;
+	int64_t attempt;
+	struct buf text; /* of this attempt */
+	size_t shown;    /* bytes of it */
+	bool is_ended, is_thinking, stop_wanted;
+	struct errinfo info; /* with is_ended: why it has failed, OK it has not */
 };
 
-struct chat_event {
-	enum chat_kind kind;
-	struct str who, text; /* as they came: not yet safe for a terminal */
-	bool mine;            /* a message of this device, or an answer to one */
-	enum err err;
-	const struct errinfo *info; /* with err; never NULL then */
-	int64_t at_ms;
-	int number;
+/* A message that was shown or sent here, and the stamp of its text then. */
+struct chat_told {
+	UT_hash_handle hh;
+	char *stamp;
+	char name[];
 };
 
-struct chat_hooks {
-	void (*send)(void *ctx, struct str frame);
-	void (*event)(void *ctx, const struct chat_event *e);
-	void *ctx;
+struct chat {
+	struct cli *cli;
+	uv_loop_t loop;
+	struct identity identity;
+	roost *device; /* the identity's */
+
+	struct screen *screen; /* NULL: one message, or a list */
+	int tty_in;            /* of the screen, -1 none */
+	uv_poll_t input;
+	uv_timer_t patience; /* how long something is waited for */
+	uv_signal_t sigint, sigwinch, sigcont, sigterm;
+	struct buf typed; /* lines that ended in a backslash */
+	bool interrupted; /* by the last Ctrl-C */
+	bool in_answer;   /* text of an answer is being shown */
+	bool streams;     /* stdout is a terminal */
+	bool lists, json; /* --list, --json */
+	struct jw list;   /* of --json */
+	int status;       /* the command's */
+
+	bool is_online, was_online, was_in_use, told_down, was_renewed;
+	const char *wanted; /* the conversation to open at the beginning: an id, "last", "new" */
+	bool is_open;
+	char *conversation; /* "" not known yet */
+	char *driver;       /* of it: the device that is primary, as last known; NULL not known */
+	char *forget;       /* a session that was cleared here, to be forgotten when its end has come; NULL none */
+	bool clears;        /* the next clear is this terminal's */
+	char *model;        /* "" the daemon's default */
+	struct str params;  /* a JSON object, "" none */
+	struct str message; /* the one message, or p NULL */
+	bool is_said;       /* it is in the outbox */
+	char said[ROOST_ID_SIZE];
+	char *request;         /* the one message's; NULL not known yet */
+	bool stop_next;        /* the next request that is known is to be stopped */
+	uint64_t waited;       /* the entry of the outbox that was said to wait */
+	uint64_t drive, retry; /* ops whose refusal is shown */
+	char *listed[CHAT_ROWS];
+	uint64_t held[CHAT_ROWS];
+	struct chat_told *told;
+	TAILQ_HEAD(, chat_answer) answers;
 };
 
-struct chat_options {
-	struct str device_id, name; /* of this device */
-	struct str conversation;    /* an id; "last"; "new" */
-	struct str model;           /* "" the daemon's default */
-	struct str params;          /* a JSON object, "" none */
-	struct str cursor;          /* from chat_cursor of an earlier life, "" none */
-	int history;                /* messages to tell of when a conversation is opened */
-};
+/* Ends the command, when the loop comes to it. */
+void chat_leave(struct chat *c, int status);
 
-struct chat *chat_new(const struct chat_options *o, const struct chat_hooks *h); /* copies the strings */
-void chat_free(struct chat *c);
+/* chat_show.c */
+/* Text from elsewhere, cleaned, with a style of ours around it. */
+void chat_show(struct chat *c, enum term_style style, struct str text, int flags);
+/* A line of ours. */
+void chat_note(struct chat *c, enum term_style style, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* What somebody said; who "" the model. */
+void chat_show_said(struct chat *c, struct str who, bool mine, struct str text);
+/* The name of a device, or "another device". Free it. */
+char *chat_device_name(const struct chat *c, const char *id);
+/* A row of a list: its number, what stands before the text, the text on one line. */
+void chat_show_row(struct chat *c, int number, const char *before, struct str text);
 
-/* The connection. After chat_up the first frame is sent; after chat_down nothing is, until the next chat_up. */
-void chat_up(struct chat *c);
-void chat_down(struct chat *c);
-void chat_frame(struct chat *c, struct str frame);
+/* chat_answer.c */
+bool chat_answer_event(struct chat *c, const roost_event *e); /* false: not about an answer */
+/* A message of a model was stored. `is_all`: its answer is complete. False: its text comes, or came, in pieces. */
+bool chat_answer_stored(struct chat *c, struct str request, struct str text, bool is_all);
+/* {"running": […]} of a conversation that was joined. */
+void chat_answer_running(struct chat *c, const struct json *list);
+/* This request answers a message of this terminal. */
+void chat_answer_asked(struct chat *c, const char *request);
+bool chat_stop(struct chat *c);  /* false: nothing runs or waits, or it was asked to stop before */
+bool chat_retry(struct chat *c); /* false: no answer has failed here */
+void chat_answers_online(struct chat *c);
+void chat_answers_clear(struct chat *c);
 
-/* A person's wishes. */
-void chat_say(struct chat *c, struct str text, int64_t now_ms);
-bool chat_stop(struct chat *c);  /* false: nothing runs, or it was asked to stop before */
-bool chat_retry(struct chat *c); /* the last answer that failed or was stopped; false: there is none */
+/* chat_room.c */
+/* Opens what `wanted` names, from what the device knows. ERR_NOT_FOUND. */
+MUST_USE enum err chat_begin(struct chat *c);
+void chat_open_new(struct chat *c);
+/* False: there is no such conversation, and the open one stays. */
+bool chat_open(struct chat *c, const char *id);
+/* The conversations, newest first; a person can open them by their number then. */
 void chat_list(struct chat *c);
-/* A conversation by id, by the number that chat_list gave it, or "new". False: no such number. */
-bool chat_open(struct chat *c, struct str which, int64_t now_ms);
-void chat_set_model(struct chat *c, struct str model);
-/* Sends again what was refused for a while (overloaded, storage_full). */
-void chat_resend(struct chat *c);
+void chat_say(struct chat *c, struct str text);
+void chat_room_event(struct chat *c, const roost_event *e);
+void chat_room_close(struct chat *c); /* frees */
 
-bool chat_is_running(const struct chat *c); /* something is unsent, unanswered or being answered */
-struct str chat_model(const struct chat *c);
-struct str chat_conversation(const struct chat *c); /* "" not yet known */
-struct str chat_cursor(const struct chat *c);       /* "" none */
+/* chat_words.c */
+void chat_word(struct chat *c, struct str line);
 
 #endif

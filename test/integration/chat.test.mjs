@@ -58,6 +58,17 @@ class Terminal {
 		});
 	}
 
+	// To the process in the terminal.
+	signal(name) {
+		const shell = tmux("list-panes", "-t", this.name, "-F", "#{pane_pid}").trim();
+		process.kill(Number(execFileSync("pgrep", ["-P", shell], { encoding: "utf8" })), name);
+	}
+
+	async kill() {
+		this.signal("SIGKILL");
+		await this.sees("left with 137");
+	}
+
 	async left(status) {
 		await this.sees(`left with ${status}`);
 		const [begun, ended] = await until(async () => {
@@ -144,6 +155,42 @@ describe("a person in a terminal", () => {
 		await until(async () => !(await isRunning()), "the answer to stop", 1000);
 		t.keys("C-c");
 		await t.left(0);
+	});
+
+	it("stops an answer of which it does not know yet", async () => {
+		const t = new Terminal(["-c", "new", ...slow(1000, 40)]);
+		await t.sees(/^>/m);
+		await sleep(300);
+		daemon.child.kill("SIGSTOP");
+		t.line("never mind");
+		await sleep(300);
+		t.keys("C-c");
+		await sleep(100);
+		daemon.child.kill("SIGCONT");
+		await t.sees("(stopped)");
+		await until(async () => !(await isRunning()), "the answer to stop", 1000);
+		t.keys("C-d");
+		await t.left(0);
+	});
+
+	it("takes back with Ctrl-C what was not sent yet", async () => {
+		const t = new Terminal(["-c", "new", ...slow(1, 0)]);
+		await t.sees(/^>/m);
+		t.line("first");
+		await t.sees(/first\n\S+/);
+		await daemon.kill();
+		await t.sees("connecting again");
+		t.line("second thoughts");
+		await t.sees("> second thoughts");
+		await sleep(200);
+		t.keys("C-c");
+		await t.sees("(dropped; it was not sent)");
+		await daemon.restart();
+		await t.sees("(connected again)", 15_000);
+		const phone = await daemon.device();
+		t.line("third");
+		await until(async () => (await messages(phone, await newest(phone))).includes("third"), "the next message");
+		assert.ok(!(await messages(phone, await newest(phone))).includes("second thoughts"));
 	});
 
 	it("asks again with /retry", async () => {
@@ -302,6 +349,187 @@ describe("a person in a terminal", () => {
 		t.line("plain");
 		await t.sees(/plain\n\S+( \S+)*/);
 		t.keys("C-d");
+		await t.left(0);
+	});
+});
+
+describe("a terminal in step with other devices", () => {
+	// A terminal in a new conversation with one short answer, and its id.
+	async function begun(phone, text, options) {
+		const t = new Terminal(["-c", "new", ...slow(1, 0)], options);
+		await t.sees(/^>/m);
+		t.line(text);
+		await t.sees(new RegExp(`${text}\\n\\S+`));
+		return { t, conversationId: await until(() => newest(phone), "the conversation") };
+	}
+
+	it("keeps what is typed without a daemon, over the end of the program, and sends it once", async () => {
+		const phone = await daemon.device();
+		const { t, conversationId } = await begun(phone, "with a daemon");
+		await daemon.kill();
+		await t.sees("connecting again");
+		t.line("before the kill");
+		await t.sees("> before the kill");
+		await sleep(200);
+		await t.kill();
+		const second = new Terminal(slow(1, 0));
+		await second.sees("no daemon answers");
+		await second.sees("> before the kill\n(not sent yet)");
+		second.line("after the kill");
+		await sleep(200);
+		second.keys("C-d");
+		await second.sees("2 not sent yet");
+		await second.left(0);
+		await daemon.restart();
+		const third = new Terminal(slow(1, 0));
+		const witness = await daemon.device();
+		const texts = await until(
+			async () => {
+				const all = await messages(witness, conversationId);
+				return all.length >= 6 && all;
+			},
+			"all messages and answers",
+			15_000,
+		);
+		for (const text of ["with a daemon", "before the kill", "after the kill"])
+			assert.equal(texts.filter((other) => other === text).length, 1, `${text} in ${texts.join()}`);
+		assert.ok(texts.indexOf("before the kill") < texts.indexOf("after the kill"));
+		third.keys("C-d");
+		await third.left(0);
+	});
+
+	it("clears the conversation, for all of them", async () => {
+		const phone = await daemon.device();
+		const { t, conversationId } = await begun(phone, "to be cleared");
+		const { session } = await phone.call("session:join", { conversationId });
+		t.line("/clear");
+		await t.sees("(cleared: the model begins anew)");
+		const told = await phone.until(() => phone.frames.find((f) => f.type === "session:cleared"), "the clear");
+		assert.equal(told.killedSessionId, session.name);
+		await phone.call("session:clear", { conversationId });
+		await t.sees("(cleared by another device: the model begins anew)");
+		t.line("/new");
+		t.line("/clear");
+		await t.sees("has not begun yet");
+	});
+
+	it("holds back what another device has just said, and lets the person decide", async () => {
+		const phone = await daemon.device({ name: "Ann's phone" });
+		const { t, conversationId } = await begun(phone, "some talk");
+		await phone.send({ text: "same words", conversationId });
+		t.line("same words");
+		await t.sees("not sent:");
+		t.line("/held");
+		await t.sees(/1 .*same words/);
+		t.line("/send 1");
+		const count = async () => (await messages(phone, conversationId)).filter((text) => text === "same words").length;
+		await until(async () => (await count()) === 2, "the message that was sent all the same");
+		await phone.send({ text: "others too", conversationId });
+		t.line("others too");
+		await t.sees(/not sent:.*\n(.*\n)*.*not sent:/);
+		t.line("/drop");
+		await t.sees("(dropped; it was not sent)");
+		t.line("/held");
+		await t.sees("nothing is held back");
+	});
+
+	it("holds back what was meant for a session that is over, and sends it to the next", async () => {
+		const phone = await daemon.device();
+		const { t, conversationId } = await begun(phone, "the old session");
+		await daemon.kill();
+		await t.sees("connecting again");
+		t.line("meant for the old one");
+		await t.sees("> meant for the old one");
+		await sleep(200);
+		await t.kill();
+		await daemon.restart();
+		const other = await daemon.device();
+		const { sessionId } = await other.call("session:clear", { conversationId });
+		const again = new Terminal(slow(1, 0));
+		await again.sees("not sent:", 15_000);
+		again.line("/held");
+		await again.sees(/1 .*meant for the old one/);
+		again.line("/send");
+		const found = await until(async () => {
+			const { records } = await other.call("record:query", { recordType: "Message" });
+			return records.find((r) => r.fields.text === "meant for the old one");
+		}, "the message");
+		assert.equal(found.fields.sessionId, sessionId);
+	});
+
+	it("tells who drives when that changes, and drives when asked to", async () => {
+		const phone = await daemon.device({ name: "Ann's phone" });
+		const { t, conversationId } = await begun(phone, "who drives");
+		const { session } = await phone.call("session:join", { conversationId });
+		t.line("/drive");
+		await t.sees("this terminal drives");
+		await phone.call("device:primary", { sessionId: session.name, action: "request", take: true });
+		await t.sees("(Ann's phone drives)");
+		t.line("/drive");
+		await t.sees("(this terminal drives)");
+		t.keys("C-d");
+		await t.left(0);
+	});
+
+	it("shows a text that was changed and says that one was deleted", async () => {
+		const phone = await daemon.device({ name: "Ann's phone" });
+		const { t, conversationId } = await begun(phone, "a talk");
+		const { messageId } = await phone.send({ text: "frist", conversationId });
+		await t.sees("Ann's phone> frist");
+		await phone.call("message:edit", { messageId, text: "first" });
+		await t.sees("(changed:)\nAnn's phone> first");
+		await phone.call("message:delete", { messageId });
+		await t.sees("(a message was deleted)");
+	});
+
+	it("shows whole, and once, what was asked and answered while it was away", async () => {
+		const { t, conversationId } = await begun(await daemon.device(), "before going away");
+		t.signal("SIGSTOP");
+		await daemon.kill();
+		await daemon.restart();
+		const phone = await daemon.device({ name: "Ann's phone" });
+		const question = { text: "and meanwhile?", conversationId, model: "local:test", params: { tokens: 6 } };
+		const { reply } = await phone.converse(question);
+		t.signal("SIGCONT");
+		await t.sees(`Ann's phone> and meanwhile?\n${reply.fields.text}`, 15_000);
+		await sleep(300);
+		assert.equal(t.text().split(reply.fields.text).length, 2, "the answer is shown twice");
+	});
+
+	it("leaves nothing behind when it is killed, whichever terminal comes next", async () => {
+		const first = new Terminal(["-c", "new", ...slow(1, 0)]);
+		await first.sees(/^>/m);
+		const second = new Terminal(["-c", "new", ...slow(1, 0)]);
+		await second.sees(/^>/m);
+		await daemon.kill();
+		await second.sees("connecting again");
+		second.line("from the one that was killed");
+		await second.sees("> from the one that was killed");
+		await sleep(200);
+		await second.kill();
+		first.keys("C-d");
+		await first.left(0);
+		await daemon.restart();
+		const phone = await daemon.device();
+		const third = new Terminal(["-c", "new"]);
+		const has = async () => {
+			const { records } = await phone.call("record:query", { recordType: "Message" });
+			return records.some((r) => r.fields.text === "from the one that was killed");
+		};
+		await until(has, "the message");
+		third.keys("C-d");
+		await third.left(0);
+	});
+
+	it("is a device of its own beside another terminal, and shows what that one says", async () => {
+		const phone = await daemon.device();
+		const { t, conversationId } = await begun(phone, "one of two");
+		const other = new Terminal(["-c", conversationId, ...slow(1, 0)]);
+		await other.sees("> one of two");
+		other.line("from the other");
+		await t.sees(/terminal( \d+)?> from the other\n\S+/);
+		await other.kill();
+		t.line("/quit");
 		await t.left(0);
 	});
 });

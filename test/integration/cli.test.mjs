@@ -350,7 +350,7 @@ describe("backup, restore and doctor", () => {
 });
 
 describe("chat in a pipe", () => {
-	const state = () => join(home, ".local/state/roost/chat.json");
+	const state = () => join(home, ".local/state/roost/chat");
 
 	it("prints just the answer, and keeps the credential to itself", async () => {
 		const { code, stdout, stderr } = await on("chat", ["--param", "tokens=12"], { input: "hello\n" });
@@ -358,7 +358,10 @@ describe("chat in a pipe", () => {
 		assert.equal(code, 0);
 		assert.equal(stdout.trim().split(/\s+/).length, 12);
 		assert.ok(stdout.endsWith("\n"));
-		assert.equal((await stat(state())).mode & 0o777, 0o600);
+		const files = await readdir(state());
+		assert.ok(files.some((name) => name.endsWith("-1.db")), files.join());
+		for (const name of files) assert.equal((await stat(join(state(), name))).mode & 0o777, 0o600, name);
+		assert.equal((await stat(state())).mode & 0o777, 0o700);
 	});
 
 	it("stays one device over many runs, and is two when two run at once", async () => {
@@ -429,9 +432,24 @@ describe("chat in a pipe", () => {
 		assert.equal(json.records.filter((r) => r.fields.text === stdout.trimEnd()).length, 1);
 	});
 
+	it("leaves nothing behind that a script did not see go wrong", async () => {
+		await daemon.stop();
+		const { code, stderr } = await on("chat", ["not for later"]);
+		assert.equal(code, 69);
+		assert.match(stderr, /no daemon answers/);
+		await daemon.restart();
+		assert.equal((await on("chat", ["-p", "tokens=1", "the one after"])).code, 0);
+		const { token } = await daemon.pair();
+		const { json } = await daemon.http("POST", "/api/v1/records/query", { token, body: { recordType: "Message", limit: 200 } });
+		assert.ok(json.records.some((r) => r.fields.text === "the one after"));
+		assert.ok(!json.records.some((r) => r.fields.text === "not for later"));
+	});
+
 	it("gets a new credential when the old one was revoked", async () => {
-		const { devices } = JSON.parse(await readFile(state(), "utf8"));
-		for (const { deviceId } of devices) await on("devices", ["revoke", deviceId]);
+		const { devices } = JSON.parse((await on("devices", ["--json"])).stdout);
+		const terminals = devices.filter((d) => d.platform === "terminal");
+		assert.ok(terminals.length > 0);
+		for (const { deviceId } of terminals) await on("devices", ["revoke", deviceId]);
 		const { code, stderr } = await on("chat", ["--param", "tokens=1", "again"]);
 		assert.equal(code, 0, stderr);
 	});
