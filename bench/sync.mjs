@@ -6,7 +6,7 @@
 //
 // The programs are in C beside this file. What each figure means and how to read it is in docs/benchmarks.md.
 
-import { Daemon, badLink, directory, driven, peer, program, withDaemon } from "./gear/house.mjs";
+import { Daemon, badLink, directory, driven, peer, program, simulate, withDaemon } from "./gear/house.mjs";
 import { measure, middle, row, times } from "./gear/table.mjs";
 
 const ROUNDS = 3;

@@ -91,6 +91,14 @@ export async function program(name, args) {
 	return JSON.parse(text);
 }
 
+// Runs the simulator until so many operations were done; its figures.
+export async function simulate(operations) {
+	const child = begin(join(dirname(roost), "sim"), flags({ seeds: "1..1", operations }).concat("--figures"));
+	const figures = await hear(child, (line) => line.startsWith("{") && JSON.parse(line));
+	await child.ended;
+	return figures;
+}
+
 // A program that is driven line by line: say() writes one, hear() waits for one.
 export function driven(name, args) {
 	const child = begin(binary(name), flags(args));
