@@ -5,201 +5,27 @@
  * waits in `asks` and is judged when the outcome is known, in the order it came. So two devices that ask at once meet
  * here first, and what the writer refuses (ERR_CONFLICT) can only be news from elsewhere.
  *
- * `settle` is the heart: after every input it looks at a seating as it is now and does what is due: elect if the primary
- * is not there, else judge the next question; pass the lock on if its holder is gone, else judge the next question about
- * it. It never remembers what it was about to do, so it cannot act on what is no longer so.
+ * `seats_settle` is the heart: after every input it looks at a seating as it is now and does what is due: elect if the
+ * primary is not there, else judge the next question; pass the lock on if its holder is gone, else judge the next
+ * question about it. It never remembers what it was about to do, so it cannot act on what is no longer so.
  *
- * Time. Nothing has a timer of its own: `arm` keeps the earliest moment anything is due, rounded up to `grain` so that
- * thousands of sessions share ticks; a tick looks at everything once. A tick that comes far too late means that this
+ * Time. Nothing has a timer of its own: `seats_arm` keeps the earliest moment anything is due, rounded up to `grain` so
+ * that thousands of sessions share ticks; a tick looks at everything once. A tick that comes far too late means that this
  * process stood still, not that the devices were silent: their silence is counted anew. */
-#include "device/seats.h"
+#include "device/seats_priv.h"
 
-#include <sys/queue.h>
-#include <uthash.h>
-
-#include "base/id.h"
-
-#define RETRY_MS 1000  /* after the store refused a proposal */
 #define TYPING_MS 1000 /* between two changes because of typing */
 #define GRAIN_MS 50
-#define KEY_CAP (sizeof(int64_t) + NAME_MAX_LEN)
-
-enum ask_kind { ASK_JOINED, ASK_PRIMARY, ASK_LOCK, ASK_UNLOCK };
-
-struct ask {
-	enum ask_kind kind;
-	struct seat *by;
-	void *token;
-	enum seats_action action; /* ASK_PRIMARY */
-	char *to;                 /* SEATS_TRANSFER, else NULL */
-	int64_t ttl_ms;           /* ASK_LOCK */
-	int64_t give_up_ms;       /* ASK_LOCK: when waiting ends; 0 does not wait */
-	int64_t fence;            /* ASK_UNLOCK: 0 any */
-	TAILQ_ENTRY(ask) link;
-};
-TAILQ_HEAD(ask_list, ask);
-
-/* A proposal under way. */
-struct change {
-	uint64_t serial; /* 0: none */
-	char *device_id;
-	int64_t until_ms;
-	struct ask *ask;    /* answered with its outcome; NULL nobody asked, or the asker left */
-	struct ask *unlock; /* of the lock: whose wish it was to give it up, or NULL */
-};
-
-struct guest { /* a device that has joined something */
-	char *key, *id;
-	size_t key_len;
-	int64_t user;
-	int64_t heard_ms, pinged_ms;
-	int64_t watched_ms; /* since when its silence counts; 0 it is not watched */
-	bool is_silent;
-	TAILQ_HEAD(, seat) seats; /* in the order it joined */
-	TAILQ_ENTRY(guest) in_all;
-	UT_hash_handle hh;
-};
-
-struct seat {
-	struct guest *guest;
-	struct seating *at;
-	TAILQ_ENTRY(seat) in_line, in_guest;
-};
-
-struct seating { /* a conversation that is joined, or was a moment ago */
-	char *key, *session_key;
-	size_t key_len, session_key_len;
-	int64_t user;
-	char *conversation_id, *session_id; /* session_id "" before the first message */
-	TAILQ_HEAD(, seat) line;            /* who is next */
-	struct ask_list asks;               /* about the primary, to be judged */
-	char *primary;                      /* as committed */
-	int64_t term;
-	struct change move; /* of the primary */
-	bool has_returned;  /* the primary was here since the start, or was made since */
-	bool is_leaving;    /* the primary left for good: without a successor the record is cleared */
-	bool is_vacant;     /* given up by the only one: nobody is elected until somebody comes or asks */
-	bool follows;       /* the device that is typed on is primary */
-	struct seat *typed; /* where, lately, until it is primary */
-	int64_t moved_ms;   /* when the primary last changed; 0 not yet */
-	int64_t retry_ms;   /* no election before */
-	char *holder;       /* of the lock */
-	int64_t fence, until_ms;
-	struct change pass;        /* of the lock */
-	struct ask_list lock_asks; /* to be judged */
-	struct ask_list waiting;   /* for the lock, in order */
-	int64_t nwaiting;
-	int64_t lock_retry_ms;
-	TAILQ_ENTRY(seating) in_all;
-	UT_hash_handle hh, by_session;
-};
-
-struct seats {
-	const struct limits *limits;
-	const struct seats_ops *ops;
-	void *ctx;
-	int64_t grace_until_ms, next_ms, grain_ms;
-	uint64_t serial;
-	bool is_stopped;
-	struct guest *guests;
-	struct seating *seatings, *sessions; /* by conversation, by session */
-	TAILQ_HEAD(, guest) all_guests;
-	TAILQ_HEAD(, seating) all_seatings;
-};
-
-/* ---- finding ---------------------------------------------------------------------------------------------------- */
-
-/* 0 when `id` cannot be a name. */
-static size_t make_key(int64_t user, struct str id, char out[KEY_CAP])
-{
-	if (id.n == 0 || id.n > NAME_MAX_LEN) return 0;
-	memcpy(out, &user, sizeof user);
-	memcpy(out + sizeof user, id.p, id.n);
-	return sizeof user + id.n;
-}
-
-static char *key_dup(int64_t user, struct str id, size_t *len)
-{
-	char key[KEY_CAP];
-	*len = make_key(user, id, key);
-	ASSERT(*len > 0);
-	char *p = xmalloc(*len);
-	memcpy(p, key, *len);
-	return p;
-}
-
-static struct seating *find_conversation(const struct seats *s, int64_t user, struct str id)
-{
-	char key[KEY_CAP];
-	size_t n = make_key(user, id, key);
-	struct seating *t = NULL;
-	if (n > 0) HASH_FIND(hh, s->seatings, key, n, t);
-	return t;
-}
-
-static struct seating *find_session(const struct seats *s, int64_t user, struct str id)
-{
-	char key[KEY_CAP];
-	size_t n = make_key(user, id, key);
-	struct seating *t = NULL;
-	if (n > 0) HASH_FIND(by_session, s->sessions, key, n, t);
-	return t;
-}
-
-static struct guest *find_guest(const struct seats *s, int64_t user, struct str id)
-{
-	char key[KEY_CAP];
-	size_t n = make_key(user, id, key);
-	struct guest *g = NULL;
-	if (n > 0) HASH_FIND(hh, s->guests, key, n, g);
-	return g;
-}
-
-/* A guest's seat at `t`: it has joined few sessions, a session may have many devices. */
-static struct seat *seat_at(const struct guest *g, const struct seating *t)
-{
-	struct seat *k;
-	if (g == NULL || t == NULL) return NULL;
-	TAILQ_FOREACH (k, &g->seats, in_guest)
-		if (k->at == t) return k;
-	return NULL;
-}
-
-static struct seat *seat_of(const struct seats *s, const struct seating *t, const char *device_id)
-{
-	return seat_at(find_guest(s, t->user, str_c(device_id)), t);
-}
-
-static bool is_live(const struct seat *k) { return k != NULL && !k->guest->is_silent; }
 
 static struct seat *next_live(const struct seating *t, const struct seat *but)
 {
 	struct seat *k;
 	TAILQ_FOREACH (k, &t->line, in_line)
-		if (k != but && is_live(k)) return k;
+		if (k != but && seats_is_live(k)) return k;
 	return NULL;
 }
 
-static struct seats_state state_of(const struct seating *t)
-{
-	return (struct seats_state){.user = t->user,
-				    .conversation_id = str_c(t->conversation_id),
-				    .session_id = str_c(t->session_id),
-				    .primary = str_c(t->primary),
-				    .term = t->term,
-				    .holder = str_c(t->holder),
-				    .fence = t->fence,
-				    .until_ms = t->until_ms};
-}
-
-static void set(char **dst, struct str v)
-{
-	char *copy = str_dup(v);
-	free(*dst);
-	*dst = copy;
-}
-
-static void arm(struct seats *s, int64_t at_ms)
+void seats_arm(struct seats *s, int64_t at_ms)
 {
 	int64_t up = (at_ms + s->grain_ms - 1) / s->grain_ms * s->grain_ms;
 	s->next_ms = MIN(s->next_ms, up);
@@ -214,14 +40,14 @@ static void ask_free(struct ask *a)
 }
 
 /* Answers and forgets a question that is in no list any more. */
-static void answer(struct seats *s, struct seating *t, struct ask *a, enum err e)
+void seats_answer(struct seats *s, struct seating *t, struct ask *a, enum err e)
 {
-	struct seats_state state = state_of(t);
+	struct seats_state state = seats_state_of(t);
 	s->ops->answer(s->ctx, a->token, e, &state);
 	ask_free(a);
 }
 
-static struct ask *take_first(struct ask_list *l)
+struct ask *seats_take_first(struct ask_list *l)
 {
 	struct ask *a = TAILQ_FIRST(l);
 	if (a != NULL) TAILQ_REMOVE(l, a, link);
@@ -236,7 +62,7 @@ static void refuse(struct seats *s, struct seating *t, struct ask_list *l, const
 		if (by != NULL && a->by != by) continue;
 		TAILQ_REMOVE(l, a, link);
 		if (l == &t->waiting) t->nwaiting--;
-		answer(s, t, a, e);
+		seats_answer(s, t, a, e);
 	}
 }
 
@@ -245,7 +71,7 @@ static void refuse_one(struct seats *s, struct seating *t, struct ask **at, cons
 	struct ask *a = *at;
 	if (a == NULL || (by != NULL && a->by != by)) return;
 	*at = NULL;
-	answer(s, t, a, e);
+	seats_answer(s, t, a, e);
 }
 
 /* The same everywhere. */
@@ -261,13 +87,13 @@ static void refuse_all(struct seats *s, struct seating *t, const struct seat *by
 
 /* ---- proposals -------------------------------------------------------------------------------------------------- */
 
-static void propose(struct seats *s, struct seating *t, enum seats_kind kind, struct change *c, struct str device_id,
-		    struct ask *a)
+void seats_propose(struct seats *s, struct seating *t, enum seats_kind kind, struct change *c, struct str device_id,
+		   struct ask *a)
 {
 	bool is_lock = kind == SEATS_LOCK;
 	c->serial = ++s->serial;
 	c->ask = a;
-	set(&c->device_id, device_id);
+	seats_set(&c->device_id, device_id);
 	struct seats_change out = {.kind = kind,
 				   .serial = c->serial,
 				   .user = t->user,
@@ -281,15 +107,7 @@ static void propose(struct seats *s, struct seating *t, enum seats_kind kind, st
 
 static void propose_primary(struct seats *s, struct seating *t, const struct seat *to, struct ask *a)
 {
-	propose(s, t, SEATS_PRIMARY, &t->move, to != NULL ? str_c(to->guest->id) : STR(""), a);
-}
-
-/* `w` is who gets the lock, in no list any more; NULL frees it. `unlock`: whose wish that was. */
-static void propose_lock(struct seats *s, struct seating *t, struct ask *w, struct ask *unlock, int64_t now)
-{
-	t->pass.until_ms = w != NULL ? now + w->ttl_ms : 0;
-	t->pass.unlock = unlock;
-	propose(s, t, SEATS_LOCK, &t->pass, w != NULL ? str_c(w->by->guest->id) : STR(""), w);
+	seats_propose(s, t, SEATS_PRIMARY, &t->move, to != NULL ? str_c(to->guest->id) : STR(""), a);
 }
 
 /* ---- the primary ------------------------------------------------------------------------------------------------ */
@@ -304,31 +122,31 @@ static void learn(struct seats *s, struct seating *t, const struct seats_session
 	t->term = now_is->term;
 	t->moved_ms = now;
 	t->has_returned = true;
-	t->is_leaving &= seat_of(s, t, t->primary) == NULL;
+	t->is_leaving &= seats_seat_of(s, t, t->primary) == NULL;
 	if (t->primary[0] != '\0') t->is_vacant = false;
 	if (t->typed != NULL && strcmp(t->typed->guest->id, t->primary) == 0) t->typed = NULL;
-	struct seats_state state = state_of(t);
+	struct seats_state state = seats_state_of(t);
 	s->ops->primary(s->ctx, &state, str_c(before));
 	free(before);
-	arm(s, now);
+	seats_arm(s, now);
 }
 
 /* Proposes a primary if one is due. True when it did. */
 static bool elect(struct seats *s, struct seating *t, int64_t now)
 {
-	struct seat *is = seat_of(s, t, t->primary), *next;
-	bool typed_due = is_live(t->typed) && (t->moved_ms == 0 || now >= t->moved_ms + TYPING_MS);
+	struct seat *is = seats_seat_of(s, t, t->primary), *next;
+	bool typed_due = seats_is_live(t->typed) && (t->moved_ms == 0 || now >= t->moved_ms + TYPING_MS);
 	if (t->retry_ms > now) {
-		arm(s, t->retry_ms);
+		seats_arm(s, t->retry_ms);
 		return false;
 	}
-	if (is_live(is)) {
+	if (seats_is_live(is)) {
 		if (t->typed == NULL) return false;
-		if (!typed_due) arm(s, t->moved_ms + TYPING_MS);
+		if (!typed_due) seats_arm(s, t->moved_ms + TYPING_MS);
 		if (typed_due) propose_primary(s, t, t->typed, NULL);
 		return typed_due;
 	}
-	next = is_live(t->typed) ? t->typed : next_live(t, NULL);
+	next = seats_is_live(t->typed) ? t->typed : next_live(t, NULL);
 	if (next == NULL) {
 		if (!t->is_leaving || t->primary[0] == '\0' || is != NULL) return false;
 		propose_primary(s, t, NULL, NULL);
@@ -336,7 +154,7 @@ static bool elect(struct seats *s, struct seating *t, int64_t now)
 	}
 	if (t->is_vacant && next != t->typed) return false;
 	if (t->primary[0] != '\0' && !t->has_returned && !t->is_leaving && now < s->grace_until_ms) {
-		arm(s, s->grace_until_ms);
+		seats_arm(s, s->grace_until_ms);
 		return false;
 	}
 	propose_primary(s, t, next, NULL);
@@ -355,21 +173,21 @@ static void stand_in_line(struct seat *k)
 /* Answers a question or proposes what it wishes. `a` is in no list any more. */
 static void judge(struct seats *s, struct seating *t, struct ask *a)
 {
-	struct seat *is = seat_of(s, t, t->primary), *to;
+	struct seat *is = seats_seat_of(s, t, t->primary), *to;
 	if (a->kind == ASK_JOINED) {
-		answer(s, t, a, OK);
+		seats_answer(s, t, a, OK);
 		return;
 	}
 	switch (a->action) {
 	case SEATS_REQUEST:
 	case SEATS_TAKE:
-		if (is == a->by) answer(s, t, a, OK);
-		else if (is_live(is) && a->action == SEATS_REQUEST) answer(s, t, a, ERR_PRIMARY_EXISTS);
+		if (is == a->by) seats_answer(s, t, a, OK);
+		else if (seats_is_live(is) && a->action == SEATS_REQUEST) seats_answer(s, t, a, ERR_PRIMARY_EXISTS);
 		else propose_primary(s, t, a->by, a);
 		break;
 	case SEATS_RELEASE:
 		if (is != a->by) {
-			answer(s, t, a, ERR_NOT_PRIMARY);
+			seats_answer(s, t, a, ERR_NOT_PRIMARY);
 			break;
 		}
 		TAILQ_REMOVE(&t->line, is, in_line);
@@ -377,11 +195,11 @@ static void judge(struct seats *s, struct seating *t, struct ask *a)
 		propose_primary(s, t, next_live(t, is), a);
 		break;
 	case SEATS_TRANSFER:
-		to = seat_of(s, t, a->to);
-		if (is != a->by) answer(s, t, a, ERR_NOT_PRIMARY);
-		else if (to == NULL) answer(s, t, a, ERR_NOT_JOINED);
-		else if (!is_live(to)) answer(s, t, a, ERR_OFFLINE);
-		else if (to == is) answer(s, t, a, OK);
+		to = seats_seat_of(s, t, a->to);
+		if (is != a->by) seats_answer(s, t, a, ERR_NOT_PRIMARY);
+		else if (to == NULL) seats_answer(s, t, a, ERR_NOT_JOINED);
+		else if (!seats_is_live(to)) seats_answer(s, t, a, ERR_OFFLINE);
+		else if (to == is) seats_answer(s, t, a, OK);
 		else propose_primary(s, t, to, a);
 		break;
 	}
@@ -392,71 +210,8 @@ static void settle_primary(struct seats *s, struct seating *t, int64_t now)
 	struct ask *a;
 	while (t->move.serial == 0) {
 		if (!s->is_stopped && t->session_id[0] != '\0' && elect(s, t, now)) return;
-		if ((a = take_first(&t->asks)) == NULL) return;
+		if ((a = seats_take_first(&t->asks)) == NULL) return;
 		judge(s, t, a);
-	}
-}
-
-/* ---- the lock --------------------------------------------------------------------------------------------------- */
-
-static void give_up_waiting(struct seats *s, struct seating *t, int64_t now)
-{
-	for (struct ask *a = TAILQ_FIRST(&t->waiting), *next; a != NULL; a = next) {
-		next = TAILQ_NEXT(a, link);
-		if (now < a->give_up_ms) {
-			arm(s, a->give_up_ms);
-			continue;
-		}
-		TAILQ_REMOVE(&t->waiting, a, link);
-		t->nwaiting--;
-		answer(s, t, a, ERR_SESSION_LOCKED);
-	}
-}
-
-static struct ask *next_waiting(struct seating *t)
-{
-	struct ask *a = take_first(&t->waiting);
-	if (a != NULL) t->nwaiting--;
-	return a;
-}
-
-static void judge_lock(struct seats *s, struct seating *t, struct ask *a, int64_t now)
-{
-	bool is_holder = t->holder[0] != '\0' && strcmp(t->holder, a->by->guest->id) == 0;
-	if (a->kind == ASK_UNLOCK) {
-		if (is_holder && (a->fence == 0 || a->fence == t->fence)) propose_lock(s, t, next_waiting(t), a, now);
-		else answer(s, t, a, ERR_NOT_HOLDER);
-	} else if (t->holder[0] == '\0' || is_holder) {
-		propose_lock(s, t, a, NULL, now);
-	} else if (a->give_up_ms <= now) {
-		answer(s, t, a, ERR_SESSION_LOCKED);
-	} else if (t->nwaiting >= s->limits->lock_waiters) {
-		answer(s, t, a, ERR_TOO_MANY);
-	} else {
-		TAILQ_INSERT_TAIL(&t->waiting, a, link);
-		t->nwaiting++;
-		arm(s, a->give_up_ms);
-	}
-}
-
-static void settle_lock(struct seats *s, struct seating *t, int64_t now)
-{
-	struct ask *a;
-	give_up_waiting(s, t, now);
-	while (t->pass.serial == 0 && t->session_id[0] != '\0' && !s->is_stopped) {
-		bool is_held = t->holder[0] != '\0';
-		bool is_over = is_held && (now >= t->until_ms || seat_of(s, t, t->holder) == NULL);
-		if (is_held && !is_over) arm(s, t->until_ms);
-		if ((is_over || !is_held) && t->lock_retry_ms > now) {
-			arm(s, t->lock_retry_ms);
-			return;
-		}
-		if (is_over || (!is_held && !TAILQ_EMPTY(&t->waiting))) {
-			propose_lock(s, t, next_waiting(t), NULL, now);
-			return;
-		}
-		if ((a = take_first(&t->lock_asks)) == NULL) return;
-		judge_lock(s, t, a, now);
 	}
 }
 
@@ -467,9 +222,9 @@ static void index_session(struct seats *s, struct seating *t, struct str id)
 	if (t->session_key != NULL) HASH_DELETE(by_session, s->sessions, t);
 	free(t->session_key);
 	t->session_key = NULL;
-	set(&t->session_id, id);
+	seats_set(&t->session_id, id);
 	if (id.n == 0) return;
-	t->session_key = key_dup(t->user, id, &t->session_key_len);
+	t->session_key = seats_key_dup(t->user, id, &t->session_key_len);
 	HASH_ADD_KEYPTR(by_session, s->sessions, t->session_key, t->session_key_len, t);
 }
 
@@ -488,7 +243,7 @@ static struct seating *seating_new(struct seats *s, int64_t user, struct str con
 	TAILQ_INIT(&t->asks);
 	TAILQ_INIT(&t->lock_asks);
 	TAILQ_INIT(&t->waiting);
-	t->key = key_dup(user, conversation_id, &t->key_len);
+	t->key = seats_key_dup(user, conversation_id, &t->key_len);
 	HASH_ADD_KEYPTR(hh, s->seatings, t->key, t->key_len, t);
 	TAILQ_INSERT_TAIL(&s->all_seatings, t, in_all);
 	index_session(s, t, session->id);
@@ -511,15 +266,15 @@ static void seating_free(struct seats *s, struct seating *t)
 }
 
 /* Does what is due; `t` may be gone after it. */
-static void settle(struct seats *s, struct seating *t, int64_t now)
+void seats_settle(struct seats *s, struct seating *t, int64_t now)
 {
 	settle_primary(s, t, now);
-	settle_lock(s, t, now);
+	seats_settle_lock(s, t, now);
 	if (!TAILQ_EMPTY(&t->line) || t->move.serial != 0 || t->pass.serial != 0) return;
 	/* Whether the primary of before was here must be known as long as that can matter. */
-	if (t->primary[0] != '\0' && now < s->grace_until_ms && !s->is_stopped) arm(s, s->grace_until_ms);
-	else if (t->retry_ms > now && t->is_leaving) arm(s, t->retry_ms);
-	else if (t->lock_retry_ms > now && t->holder[0] != '\0') arm(s, t->lock_retry_ms);
+	if (t->primary[0] != '\0' && now < s->grace_until_ms && !s->is_stopped) seats_arm(s, s->grace_until_ms);
+	else if (t->retry_ms > now && t->is_leaving) seats_arm(s, t->retry_ms);
+	else if (t->lock_retry_ms > now && t->holder[0] != '\0') seats_arm(s, t->lock_retry_ms);
 	else seating_free(s, t);
 }
 
@@ -533,7 +288,7 @@ static void move_to(struct seats *s, struct seating *t, const struct seats_sessi
 	t->primary = str_dup(next->primary);
 	t->term = next->term;
 	t->fence = next->fence;
-	set(&t->holder, STR(""));
+	seats_set(&t->holder, STR(""));
 	t->move.serial = t->pass.serial = 0;
 	t->is_leaving = t->is_vacant = false;
 	t->moved_ms = t->retry_ms = t->lock_retry_ms = 0;
@@ -545,25 +300,25 @@ static void move_to(struct seats *s, struct seating *t, const struct seats_sessi
 	}
 	refuse_all(s, t, NULL, ERR_SESSION_KILLED);
 	TAILQ_CONCAT(&t->asks, &joins, link);
-	struct seats_state state = state_of(t);
+	struct seats_state state = seats_state_of(t);
 	s->ops->primary(s->ctx, &state, str_c(before));
 	free(before);
-	arm(s, now);
-	settle(s, t, now);
+	seats_arm(s, now);
+	seats_settle(s, t, now);
 }
 
 /* ---- devices come and go ---------------------------------------------------------------------------------------- */
 
 static struct guest *guest_get(struct seats *s, int64_t user, struct str id, int64_t now)
 {
-	struct guest *g = find_guest(s, user, id);
+	struct guest *g = seats_guest(s, user, id);
 	if (g != NULL) return g;
 	g = xcalloc(1, sizeof *g);
 	g->user = user;
 	g->id = str_dup(id);
 	g->heard_ms = now;
 	TAILQ_INIT(&g->seats);
-	g->key = key_dup(user, id, &g->key_len);
+	g->key = seats_key_dup(user, id, &g->key_len);
 	HASH_ADD_KEYPTR(hh, s->guests, g->key, g->key_len, g);
 	TAILQ_INSERT_TAIL(&s->all_guests, g, in_all);
 	return g;
@@ -579,7 +334,7 @@ static void guest_free(struct seats *s, struct guest *g)
 	free(g);
 }
 
-static struct ask *ask_new(enum ask_kind kind, struct seat *by, void *token)
+struct ask *seats_ask_new(enum ask_kind kind, struct seat *by, void *token)
 {
 	struct ask *a = xcalloc(1, sizeof *a);
 	a->kind = kind;
@@ -591,30 +346,30 @@ static struct ask *ask_new(enum ask_kind kind, struct seat *by, void *token)
 void seats_join(struct seats *s, int64_t user, struct str device_id, struct str conversation_id,
 		const struct seats_session *session, bool follows, void *token, int64_t now)
 {
-	struct seating *t = find_conversation(s, user, conversation_id);
+	struct seating *t = seats_conversation(s, user, conversation_id);
 	if (t == NULL) t = seating_new(s, user, conversation_id, session);
 	else if (t->session_id[0] == '\0' && session->id.n > 0) index_session(s, t, session->id);
 	if (str_eq(str_c(t->session_id), session->id)) learn(s, t, session, now);
 	t->follows = follows;
 	struct guest *g = guest_get(s, user, device_id, now);
-	struct seat *k = seat_at(g, t);
+	struct seat *k = seats_seat_at(g, t);
 	if (k == NULL) {
 		k = xcalloc(1, sizeof *k);
 		k->guest = g;
 		k->at = t;
 		stand_in_line(k);
 		TAILQ_INSERT_TAIL(&g->seats, k, in_guest);
-		struct seats_state state = state_of(t);
+		struct seats_state state = seats_state_of(t);
 		s->ops->joined(s->ctx, &state, device_id, true);
-		arm(s, now);
+		seats_arm(s, now);
 	}
 	if (str_eq(str_c(t->primary), device_id)) {
 		t->has_returned = true;
 		t->is_leaving = false;
 	}
-	struct ask *a = ask_new(ASK_JOINED, k, token);
+	struct ask *a = seats_ask_new(ASK_JOINED, k, token);
 	TAILQ_INSERT_TAIL(&t->asks, a, link);
-	settle(s, t, now);
+	seats_settle(s, t, now);
 }
 
 /* `is_for_good`: it left or was revoked; else it was lost. The guest stays. */
@@ -630,16 +385,16 @@ static void get_up(struct seats *s, struct seat *k, bool is_for_good, int64_t no
 	bool is_chosen = t->move.serial != 0 && strcmp(t->move.device_id, g->id) == 0;
 	if (was_primary || is_chosen) t->is_leaving = is_for_good;
 	if (was_primary) t->is_vacant = false;
-	struct seats_state state = state_of(t);
+	struct seats_state state = seats_state_of(t);
 	s->ops->joined(s->ctx, &state, str_c(g->id), false);
 	free(k);
-	settle(s, t, now);
+	seats_settle(s, t, now);
 }
 
 void seats_leave(struct seats *s, int64_t user, struct str device_id, struct str conversation_id, int64_t now)
 {
-	struct guest *g = find_guest(s, user, device_id);
-	struct seat *k = seat_at(g, find_conversation(s, user, conversation_id));
+	struct guest *g = seats_guest(s, user, device_id);
+	struct seat *k = seats_seat_at(g, seats_conversation(s, user, conversation_id));
 	if (k == NULL) return;
 	get_up(s, k, true, now);
 	if (TAILQ_EMPTY(&g->seats)) guest_free(s, g);
@@ -647,7 +402,7 @@ void seats_leave(struct seats *s, int64_t user, struct str device_id, struct str
 
 static void go(struct seats *s, int64_t user, struct str device_id, bool is_for_good, int64_t now)
 {
-	struct guest *g = find_guest(s, user, device_id);
+	struct guest *g = seats_guest(s, user, device_id);
 	if (g == NULL) return;
 	while (!TAILQ_EMPTY(&g->seats)) get_up(s, TAILQ_FIRST(&g->seats), is_for_good, now);
 	guest_free(s, g);
@@ -665,7 +420,7 @@ void seats_revoked(struct seats *s, int64_t user, struct str device_id, int64_t 
 
 void seats_heard(struct seats *s, int64_t user, struct str device_id, int64_t now)
 {
-	struct guest *g = find_guest(s, user, device_id);
+	struct guest *g = seats_guest(s, user, device_id);
 	struct seat *k;
 	if (g == NULL) return;
 	g->heard_ms = MAX(g->heard_ms, now);
@@ -674,34 +429,34 @@ void seats_heard(struct seats *s, int64_t user, struct str device_id, int64_t no
 	TAILQ_FOREACH (k, &g->seats, in_guest) {
 		TAILQ_REMOVE(&k->at->line, k, in_line);
 		stand_in_line(k);
-		settle(s, k->at, now); /* it stays: this device sits there */
+		seats_settle(s, k->at, now); /* it stays: this device sits there */
 	}
-	arm(s, now);
+	seats_arm(s, now);
 }
 
 void seats_typed(struct seats *s, int64_t user, struct str device_id, struct str session_id, int64_t now)
 {
-	struct seating *t = find_session(s, user, session_id);
-	struct seat *k = seat_at(find_guest(s, user, device_id), t);
+	struct seating *t = seats_session_of(s, user, session_id);
+	struct seat *k = seats_seat_at(seats_guest(s, user, device_id), t);
 	if (k == NULL || !t->follows) return;
 	t->typed = strcmp(t->primary, k->guest->id) == 0 ? NULL : k;
-	settle(s, t, now);
+	seats_settle(s, t, now);
 }
 
 /* ---- questions from outside ------------------------------------------------------------------------------------- */
 
 /* The asker's seat in the session, or NULL: then the token was answered. */
-static struct seat *seat_to_ask(struct seats *s, int64_t user, struct str device_id, struct str session_id, void *token)
+struct seat *seats_seat_to_ask(struct seats *s, int64_t user, struct str device_id, struct str session_id, void *token)
 {
-	struct seating *t = find_session(s, user, session_id);
-	struct seat *k = seat_at(find_guest(s, user, device_id), t);
+	struct seating *t = seats_session_of(s, user, session_id);
+	struct seat *k = seats_seat_at(seats_guest(s, user, device_id), t);
 	if (k != NULL && !s->is_stopped) return k;
 	enum err e = s->is_stopped ? ERR_SHUTTING_DOWN : ERR_NOT_JOINED;
 	if (t == NULL) {
 		s->ops->answer(s->ctx, token, e, NULL);
 		return NULL;
 	}
-	struct seats_state state = state_of(t);
+	struct seats_state state = seats_state_of(t);
 	s->ops->answer(s->ctx, token, e, &state);
 	return NULL;
 }
@@ -709,42 +464,19 @@ static struct seat *seat_to_ask(struct seats *s, int64_t user, struct str device
 void seats_ask(struct seats *s, int64_t user, struct str device_id, struct str session_id, enum seats_action action,
 	       struct str to, void *token, int64_t now)
 {
-	struct seat *k = seat_to_ask(s, user, device_id, session_id, token);
+	struct seat *k = seats_seat_to_ask(s, user, device_id, session_id, token);
 	if (k == NULL) return;
-	struct ask *a = ask_new(ASK_PRIMARY, k, token);
+	struct ask *a = seats_ask_new(ASK_PRIMARY, k, token);
 	a->action = action;
 	if (action == SEATS_TRANSFER) a->to = str_dup(to);
 	TAILQ_INSERT_TAIL(&k->at->asks, a, link);
-	settle(s, k->at, now);
-}
-
-void seats_lock(struct seats *s, int64_t user, struct str device_id, struct str session_id, int64_t ttl_ms,
-		int64_t wait_ms, void *token, int64_t now)
-{
-	struct seat *k = seat_to_ask(s, user, device_id, session_id, token);
-	if (k == NULL) return;
-	struct ask *a = ask_new(ASK_LOCK, k, token);
-	a->ttl_ms = MIN(MAX(ttl_ms, 1), s->limits->lock_ms);
-	a->give_up_ms = wait_ms > 0 ? now + wait_ms : 0;
-	TAILQ_INSERT_TAIL(&k->at->lock_asks, a, link);
-	settle(s, k->at, now);
-}
-
-void seats_unlock(struct seats *s, int64_t user, struct str device_id, struct str session_id, int64_t fence,
-		  void *token, int64_t now)
-{
-	struct seat *k = seat_to_ask(s, user, device_id, session_id, token);
-	if (k == NULL) return;
-	struct ask *a = ask_new(ASK_UNLOCK, k, token);
-	a->fence = fence;
-	TAILQ_INSERT_TAIL(&k->at->lock_asks, a, link);
-	settle(s, k->at, now);
+	seats_settle(s, k->at, now);
 }
 
 /* ---- what the store did ----------------------------------------------------------------------------------------- */
 
 /* The proposal is over; its question, if any, is the caller's now. */
-static struct ask *end_change(struct change *c)
+struct ask *seats_end_change(struct change *c)
 {
 	struct ask *a = c->ask;
 	c->ask = NULL;
@@ -754,8 +486,8 @@ static struct ask *end_change(struct change *c)
 
 static void primary_committed(struct seats *s, struct seating *t, const struct seats_result *r, int64_t now)
 {
-	bool is_nobody = t->move.device_id[0] == '\0', is_here = seat_of(s, t, t->move.device_id) != NULL;
-	struct ask *a = end_change(&t->move);
+	bool is_nobody = t->move.device_id[0] == '\0', is_here = seats_seat_of(s, t, t->move.device_id) != NULL;
+	struct ask *a = seats_end_change(&t->move);
 	if (r->err == OK || r->err == ERR_CONFLICT) learn(s, t, &r->now, now);
 	if (r->err == ERR_CONFLICT) {
 		if (a != NULL) TAILQ_INSERT_HEAD(&t->asks, a, link);
@@ -763,42 +495,12 @@ static void primary_committed(struct seats *s, struct seating *t, const struct s
 	}
 	if (r->err == OK && is_nobody && a != NULL) t->is_vacant = true;
 	if (r->err != OK && (is_here || is_nobody)) t->retry_ms = now + RETRY_MS;
-	if (a != NULL) answer(s, t, a, r->err);
-}
-
-static void lock_committed(struct seats *s, struct seating *t, const struct seats_result *r, int64_t now)
-{
-	int64_t until_ms = t->pass.until_ms;
-	struct ask *unlock = t->pass.unlock, *a = end_change(&t->pass);
-	t->pass.unlock = NULL;
-	if (r->err == OK) {
-		set(&t->holder, r->holder);
-		t->fence = r->now.fence;
-		t->until_ms = r->holder.n > 0 ? until_ms : 0;
-		struct seats_state state = state_of(t);
-		s->ops->lock(s->ctx, &state);
-	} else if (r->err == ERR_CONFLICT) {
-		/* Only this gives out fences as long as the daemon lives: what was not known is void. */
-		t->fence = MAX(t->fence, r->now.fence);
-		set(&t->holder, STR(""));
-		if (a != NULL && a->give_up_ms > 0) {
-			TAILQ_INSERT_HEAD(&t->waiting, a, link);
-			t->nwaiting++;
-		} else if (a != NULL) {
-			TAILQ_INSERT_HEAD(&t->lock_asks, a, link);
-		}
-		if (unlock != NULL) TAILQ_INSERT_HEAD(&t->lock_asks, unlock, link);
-		return;
-	} else {
-		t->lock_retry_ms = now + RETRY_MS;
-	}
-	if (unlock != NULL) answer(s, t, unlock, r->err);
-	if (a != NULL) answer(s, t, a, r->err);
+	if (a != NULL) seats_answer(s, t, a, r->err);
 }
 
 void seats_committed(struct seats *s, const struct seats_result *r, int64_t now)
 {
-	struct seating *t = find_session(s, r->user, r->session_id);
+	struct seating *t = seats_session_of(s, r->user, r->session_id);
 	if (t == NULL) return;
 	struct change *c = r->kind == SEATS_PRIMARY ? &t->move : &t->pass;
 	if (c->serial != r->serial) return;
@@ -807,34 +509,34 @@ void seats_committed(struct seats *s, const struct seats_result *r, int64_t now)
 		return;
 	}
 	if (r->kind == SEATS_PRIMARY) primary_committed(s, t, r, now);
-	else lock_committed(s, t, r, now);
-	settle(s, t, now);
+	else seats_lock_committed(s, t, r, now);
+	seats_settle(s, t, now);
 }
 
 void seats_session(struct seats *s, int64_t user, struct str conversation_id, const struct seats_session *session,
 		   int64_t now)
 {
-	struct seating *t = find_conversation(s, user, conversation_id);
+	struct seating *t = seats_conversation(s, user, conversation_id);
 	if (t == NULL) return;
 	if (t->session_id[0] == '\0') index_session(s, t, session->id);
 	if (!str_eq(str_c(t->session_id), session->id)) return;
 	learn(s, t, session, now);
-	settle(s, t, now);
+	seats_settle(s, t, now);
 }
 
 void seats_cleared(struct seats *s, int64_t user, struct str old_id, const struct seats_session *next, int64_t now)
 {
-	struct seating *t = find_session(s, user, old_id);
+	struct seating *t = seats_session_of(s, user, old_id);
 	if (t != NULL && !str_eq(old_id, next->id)) move_to(s, t, next, now);
 }
 
 void seats_follow(struct seats *s, int64_t user, struct str conversation_id, bool follows, int64_t now)
 {
-	struct seating *t = find_conversation(s, user, conversation_id);
+	struct seating *t = seats_conversation(s, user, conversation_id);
 	if (t == NULL) return;
 	t->follows = follows;
 	if (!follows) t->typed = NULL;
-	settle(s, t, now);
+	seats_settle(s, t, now);
 }
 
 /* ---- time ------------------------------------------------------------------------------------------------------- */
@@ -853,7 +555,7 @@ static void fall_silent(struct seats *s, struct guest *g, int64_t now)
 	struct seat *k;
 	g->is_silent = true;
 	g->watched_ms = 0;
-	TAILQ_FOREACH (k, &g->seats, in_guest) settle(s, k->at, now);
+	TAILQ_FOREACH (k, &g->seats, in_guest) seats_settle(s, k->at, now);
 }
 
 static void watch(struct seats *s, struct guest *g, bool stood_still, int64_t now)
@@ -873,7 +575,7 @@ static void watch(struct seats *s, struct guest *g, bool stood_still, int64_t no
 		g->pinged_ms = now;
 		s->ops->ping(s->ctx, g->user, str_c(g->id));
 	}
-	arm(s, MIN(silent_from + patience + 1, MAX(g->heard_ms, g->pinged_ms) + patience / 2));
+	seats_arm(s, MIN(silent_from + patience + 1, MAX(g->heard_ms, g->pinged_ms) + patience / 2));
 }
 
 int64_t seats_next_ms(const struct seats *s) { return s->next_ms; }
@@ -888,70 +590,8 @@ void seats_tick(struct seats *s, int64_t now)
 	TAILQ_FOREACH (g, &s->all_guests, in_all) watch(s, g, stood_still, now);
 	for (t = TAILQ_FIRST(&s->all_seatings); t != NULL; t = next) {
 		next = TAILQ_NEXT(t, in_all);
-		settle(s, t, now);
+		seats_settle(s, t, now);
 	}
-}
-
-/* ---- looking ---------------------------------------------------------------------------------------------------- */
-
-bool seats_find(const struct seats *s, int64_t user, struct str session_id, struct seats_state *out)
-{
-	const struct seating *t = find_session(s, user, session_id);
-	if (t != NULL) *out = state_of(t);
-	return t != NULL;
-}
-
-bool seats_find_conversation(const struct seats *s, int64_t user, struct str conversation_id, struct seats_state *out)
-{
-	const struct seating *t = find_conversation(s, user, conversation_id);
-	if (t != NULL) *out = state_of(t);
-	return t != NULL;
-}
-
-bool seats_is_joined(const struct seats *s, int64_t user, struct str device_id, struct str session_id)
-{
-	return seat_at(find_guest(s, user, device_id), find_session(s, user, session_id)) != NULL;
-}
-
-void seats_each_joined(const struct seats *s, int64_t user, struct str conversation_id,
-		       void (*fn)(void *ctx, struct str device_id), void *ctx)
-{
-	const struct seating *t = find_conversation(s, user, conversation_id);
-	const struct seat *k;
-	if (t == NULL) return;
-	TAILQ_FOREACH (k, &t->line, in_line) fn(ctx, str_c(k->guest->id));
-}
-
-static void each_session(const struct seats *s, int64_t user, struct str device_id, bool only_primary,
-			 void (*fn)(void *ctx, struct str session_id), void *ctx)
-{
-	const struct guest *g = find_guest(s, user, device_id);
-	const struct seat *k;
-	if (g == NULL) return;
-	TAILQ_FOREACH (k, &g->seats, in_guest)
-		if (k->at->session_id[0] != '\0' && (!only_primary || strcmp(k->at->primary, g->id) == 0))
-			fn(ctx, str_c(k->at->session_id));
-}
-
-void seats_each_primary(const struct seats *s, int64_t user, struct str device_id,
-			void (*fn)(void *ctx, struct str session_id), void *ctx)
-{
-	each_session(s, user, device_id, true, fn, ctx);
-}
-
-void seats_each_session(const struct seats *s, int64_t user, struct str device_id,
-			void (*fn)(void *ctx, struct str session_id), void *ctx)
-{
-	each_session(s, user, device_id, false, fn, ctx);
-}
-
-bool seats_are_settled(const struct seats *s)
-{
-	const struct seating *t;
-	TAILQ_FOREACH (t, &s->all_seatings, in_all)
-		if (t->move.serial != 0 || t->pass.serial != 0 || !TAILQ_EMPTY(&t->asks) || !TAILQ_EMPTY(&t->lock_asks))
-			return false;
-	return true;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "../../src/device/seats.c"
+#include "../../src/device/seats_find.c"
+#include "../../src/device/seats_lock.c"
 
 #define MAX_TOKENS 400
 #define MAX_QUEUE 64

@@ -152,7 +152,7 @@ static void check_at_rest(struct rig *r)
 	commit(r);
 	assert_true(seats_are_settled(r->seats));
 	assert_int_equal(r->nanswered, r->ntokens);
-	struct seating *t = find_conversation(r->seats, 1, STR("c"));
+	struct seating *t = seats_conversation(r->seats, 1, STR("c"));
 	if (t == NULL) return;
 	assert_string_equal(t->holder, r->row.holder);
 	assert_string_equal(t->holder, ""); /* every lease is over by now */
@@ -161,7 +161,7 @@ static void check_at_rest(struct rig *r)
 	assert_int_equal(t->term, r->row.term);
 	assert_string_equal(t->primary, r->row.primary);
 	if (t->is_vacant) assert_string_equal(t->primary, "");
-	else assert_true(is_live(seat_of(r->seats, t, t->primary)));
+	else assert_true(seats_is_live(seats_seat_of(r->seats, t, t->primary)));
 }
 
 static void replay(const struct explorer *x, const struct path *p, struct rig *r)
