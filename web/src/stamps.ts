@@ -1,7 +1,7 @@
 /* Stamps: the order of edits, "<12 hex: wall ms>-<4 hex: counter>-<device id>", compared as text.
  *
- * A new stamp is the wall time or, when something later was seen already, that and a step more; so an edit is later than
- * every edit its maker had seen, whatever the clocks say. The daemon makes its own in the same way. */
+ * A new stamp is the wall time or, when something later was seen already, that and a step more; so an edit is later
+ * than every edit its maker had seen, whatever the clocks say. The daemon makes its own in the same way. */
 
 import type { WireRecord } from "./wire";
 

@@ -1,4 +1,5 @@
-/* The devices of this user: which are there, which were last seen when, what they drive; and the way to lock one out. */
+/* The devices of this user: which are there, which were last seen when, what they drive; and the way to lock one
+ * out. */
 
 import type { VNode } from "preact";
 import { useEffect, useState } from "./hooks";

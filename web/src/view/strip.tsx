@@ -1,5 +1,5 @@
-/* The lines between the messages and the composer: what the session does by itself, and what waits in its queue. Each is
- * there only while there is something to say. */
+/* The lines between the messages and the composer: what the session does by itself, and what waits in its queue. Each
+ * is there only while there is something to say. */
 
 import type { VNode } from "preact";
 import type { Shown } from "./sheets";
