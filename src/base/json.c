@@ -208,11 +208,6 @@ bool json_bool(const struct json *v, bool *out)
 	return true;
 }
 
-bool json_equal(const struct json *a, const struct json *b)
-{
-	return a == b || (a != NULL && b != NULL && yyjson_equals(val(a), val(b)));
-}
-
 struct json_iter json_iter(const struct json *c)
 {
 	struct json_iter it = {.container = c, .left = json_len(c)};
@@ -231,6 +226,70 @@ bool json_next(struct json_iter *it)
 	}
 	it->val = wrap(at);
 	it->next = wrap(unsafe_yyjson_get_next(at));
+	return true;
+}
+
+/* ---- many members ----------------------------------------------------------------------------------------------- */
+
+#define FEW 16 /* members that are walked over quicker than sorted */
+
+struct json_member {
+	struct str key;
+	const struct json *value;
+};
+
+static int compare_members(const void *a, const void *b)
+{
+	return str_cmp(((const struct json_member *)a)->key, ((const struct json_member *)b)->key);
+}
+
+void json_map_init(struct json_map *m, const struct json *object)
+{
+	*m = (struct json_map){.object = object};
+	if (!yyjson_is_obj(val(object)) || json_len(object) <= FEW) return;
+	m->list = xmalloc(xmul(json_len(object), sizeof *m->list));
+	for (struct json_iter it = json_iter(object); json_next(&it);)
+		m->list[m->n++] = (struct json_member){it.key, it.val};
+	qsort(m->list, m->n, sizeof *m->list, compare_members);
+}
+
+const struct json *json_map_get(const struct json_map *m, struct str key)
+{
+	if (m->list == NULL) return json_getn(m->object, key);
+	struct json_member want = {.key = key};
+	const struct json_member *found = bsearch(&want, m->list, m->n, sizeof want, compare_members);
+	return found != NULL ? found->value : NULL;
+}
+
+void json_map_release(struct json_map *m)
+{
+	free(m->list);
+	*m = (struct json_map){0};
+}
+
+static bool equal_objects(const struct json *a, const struct json *b)
+{
+	struct json_map map;
+	bool same = json_len(a) == json_len(b);
+	if (!same) return false;
+	json_map_init(&map, b);
+	for (struct json_iter it = json_iter(a); same && json_next(&it);)
+		same = json_equal(it.val, json_map_get(&map, it.key));
+	json_map_release(&map);
+	return same;
+}
+
+/* As deep as a document may be, which is JSON_DEPTH_MAX. */
+bool json_equal(const struct json *a, const struct json *b)
+{
+	if (a == b) return true;
+	if (a == NULL || b == NULL) return false;
+	if (yyjson_is_obj(val(a)) && yyjson_is_obj(val(b))) return equal_objects(a, b);
+	if (!yyjson_is_arr(val(a)) || !yyjson_is_arr(val(b))) return yyjson_equals(val(a), val(b));
+	struct json_iter x = json_iter(a), y = json_iter(b);
+	if (x.left != y.left) return false;
+	while (json_next(&x) && json_next(&y))
+		if (!json_equal(x.val, y.val)) return false;
 	return true;
 }
 

@@ -34,6 +34,17 @@ bool json_real(const struct json *v, double *out); /* any number */
 bool json_bool(const struct json *v, bool *out);
 bool json_equal(const struct json *a, const struct json *b); /* deep; member order does not count */
 
+/* An object's members for many look-ups: json_getn walks over all of them each time, and there may be a hundred
+ * thousand. Its values are views of the document. Anything but an object has no members. */
+struct json_map {
+	const struct json *object;
+	struct json_member *list; /* sorted by key; NULL while they are few */
+	size_t n;
+};
+void json_map_init(struct json_map *m, const struct json *object);
+const struct json *json_map_get(const struct json_map *m, struct str key);
+void json_map_release(struct json_map *m);
+
 /* for (struct json_iter it = json_iter(v); json_next(&it);) … it.key (objects only), it.val */
 struct json_iter {
 	const struct json *container, *val, *next;

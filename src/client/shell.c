@@ -10,6 +10,7 @@
 #define DISK_RETRY_MS 1000 /* after the disk refused */
 #define PAIR_RETRY_MS 2000 /* the daemon was not there */
 #define BYTES_PER_BYTE 24  /* memory that taking up a byte can cost at worst: "[0,0,0…" */
+#define LEAST_MS 1         /* libuv runs a timer of 0 ms again before it looks at anything else */
 #define VALUE_BYTES_MAX ((size_t)64 << 10)
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
@@ -123,7 +124,7 @@ static void arm(struct roost *c)
 	if (c->pair_ms != 0) next = MIN(next, c->pair_ms);
 	if (c->broken == OK && !c->is_low) next = MIN(next, drives_next_ms(c));
 	if (next == INT64_MAX) uv_timer_stop(&c->tick);
-	else uv_timer_start(&c->tick, on_tick, (uint64_t)MAX(next - now, 1), 0); /* libuv runs one of 0 ms again at once */
+	else uv_timer_start(&c->tick, on_tick, (uint64_t)MAX(next - now, LEAST_MS), 0);
 	bool can_flush = (disk_is_dirty(c->disk) || c->is_token_new) && c->disk_ms == 0;
 	bool can_connect = c->is_connect_due && !c->is_low && c->token != NULL;
 	if (can_flush || !TAILQ_EMPTY(&c->told) || c->is_drop_due || can_connect) uv_idle_start(&c->later, on_later);

@@ -83,6 +83,13 @@ static struct str text_of(const struct json *object, struct str key)
 	return s;
 }
 
+static struct str text_in(const struct json_map *object, struct str key)
+{
+	struct str s = STR("");
+	(void)json_str(json_map_get(object, key), &s);
+	return s;
+}
+
 struct str merge_stamp_of(const struct json *fields, struct str field)
 {
 	return text_of(json_get(fields, MERGE_STAMPS), field);
@@ -132,10 +139,13 @@ struct str merge_latest(const struct json *fields)
 struct str merge_floor(const struct json *fields, const struct json *base)
 {
 	struct str floor = STR(""), seen;
+	struct json_map stamps;
+	json_map_init(&stamps, json_get(fields, MERGE_STAMPS));
 	for (struct json_iter it = json_iter(base); json_next(&it);) {
-		struct str stored = merge_stamp_of(fields, it.key);
+		struct str stored = text_in(&stamps, it.key);
 		if (json_str(it.val, &seen) && stamp_same(seen, stored) && stamp_cmp(stored, floor) > 0) floor = stored;
 	}
+	json_map_release(&stamps);
 	return floor;
 }
 
@@ -160,9 +170,9 @@ enum err merge_check_base(const struct json *base, struct str stamp, struct erri
 /* A merge under way: what changed so far, as the insides of two objects. */
 struct work {
 	uint32_t type;
-	const struct json *stored; /* the fields */
+	const struct json *stored;            /* the fields */
+	struct json_map fields, stamps, base; /* of `stored`; of the edit */
 	struct str stamp;
-	const struct json *base;
 	bool saw_all;
 	struct buf values, marks; /* new values by field; new stamps by field */
 	struct jw vw, mw;
@@ -172,10 +182,13 @@ struct work {
 	struct errinfo *info;
 };
 
-static void work_init(struct work *w, uint32_t type, const struct json *stored, struct arena *arena,
-		      struct merge_result *out, struct errinfo *info)
+static void work_init(struct work *w, uint32_t type, const struct json *stored, const struct json *base,
+		      struct arena *arena, struct merge_result *out, struct errinfo *info)
 {
 	*w = (struct work){.type = type, .stored = stored, .arena = arena, .out = out, .info = info};
+	json_map_init(&w->fields, stored);
+	json_map_init(&w->stamps, json_get(stored, MERGE_STAMPS));
+	json_map_init(&w->base, base);
 	*out = (struct merge_result){0};
 	buf_init(&w->values, BUF_NO_LIMIT);
 	buf_init(&w->marks, BUF_NO_LIMIT);
@@ -189,6 +202,9 @@ static void work_release(struct work *w)
 {
 	buf_release(&w->values);
 	buf_release(&w->marks);
+	json_map_release(&w->fields);
+	json_map_release(&w->stamps);
+	json_map_release(&w->base);
 }
 
 /* One more place in a list that lives in the arena. */
@@ -254,7 +270,7 @@ static enum err patch(struct str object, struct str changes, struct buf *out)
 static enum err edit_register(struct work *w, struct str field, const struct json *was, const struct json *is,
 			      struct jw *values, struct str key)
 {
-	struct str c = merge_stamp_of(w->stored, field), b = w->saw_all ? c : text_of(w->base, field);
+	struct str c = text_in(&w->stamps, field), b = w->saw_all ? c : text_in(&w->base, field);
 	bool same = json_equal(was, is) || (is_absent(was) && is_absent(is));
 	if (c.n > 0 && stamp_same(w->stamp, c))
 		return same ? OK
@@ -302,10 +318,14 @@ static enum err edit_object(struct work *w, struct str field, const struct json 
 	struct buf values = BUF_INIT(BUF_NO_LIMIT), merged = BUF_INIT(BUF_NO_LIMIT);
 	struct jw vw = JW(&values);
 	enum err e = want_object(w, field, is);
+	struct json_map members;
+	json_map_init(&members, was);
 	jw_obj(&vw);
 	size_t empty = values.n;
 	for (struct json_iter it = json_iter(is); e == OK && json_next(&it);)
-		e = edit_register(w, member_name(w, field, it.key), json_getn(was, it.key), it.val, &vw, it.key);
+		e = edit_register(w, member_name(w, field, it.key), json_map_get(&members, it.key), it.val, &vw,
+				  it.key);
+	json_map_release(&members);
 	bool changed = values.n > empty;
 	jw_obj_end(&vw);
 	struct str old = json_type(was) == JSON_OBJ ? json_text(w->arena, was) : STR("{}");
@@ -324,59 +344,66 @@ static enum err edit_object(struct work *w, struct str field, const struct json 
 /* An element's mark, "+stamp" or "-stamp"; "" when nothing was ever said about it. */
 struct element {
 	struct str text, mark;
+	bool was, is; /* among the stored ones; among the given ones */
 };
 struct set {
 	struct element *list; /* heap, sorted by text */
-	size_t n, cap;
+	size_t n;
 	bool changed;
 };
 
-static bool set_find(const struct set *s, struct str text, size_t *at)
+static int compare_elements(const void *a, const void *b)
 {
-	size_t lo = 0, hi = s->n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = str_cmp(s->list[mid].text, text);
-		if (c == 0) {
-			*at = mid;
-			return true;
-		}
-		if (c < 0) lo = mid + 1;
-		else hi = mid;
-	}
-	*at = lo;
-	return false;
+	return str_cmp(((const struct element *)a)->text, ((const struct element *)b)->text);
 }
 
-static struct element *set_at(struct set *s, struct str text)
+static struct element *set_find(const struct set *s, struct str text)
 {
-	size_t at;
-	if (set_find(s, text, &at)) return &s->list[at];
-	if (s->n == s->cap) {
-		s->cap = MAX(s->cap * 2, (size_t)8);
-		s->list = xrealloc(s->list, xmul(s->cap, sizeof *s->list));
-	}
-	memmove(s->list + at + 1, s->list + at, (s->n - at) * sizeof *s->list);
-	s->n++;
-	s->list[at] = (struct element){text, STR("")};
-	return &s->list[at];
+	struct element want = {.text = text};
+	return s->n > 0 ? bsearch(&want, s->list, s->n, sizeof want, compare_elements) : NULL;
 }
 
-static void set_load(struct set *s, const struct json *list, const struct json *marks)
+static void set_collect(struct set *s, const struct json *list)
+{
+	struct str text;
+	for (struct json_iter it = json_iter(list); json_next(&it);)
+		if (json_str(it.val, &text)) s->list[s->n++] = (struct element){.text = text, .mark = STR("")};
+}
+
+/* Everything that is stored or given, sorted once: there may be a hundred thousand. `given` are two lists of texts. */
+static void set_load(struct set *s, const struct json *list, const struct json *marks,
+		     const struct json *const given[2])
 {
 	struct str text;
 	*s = (struct set){0};
-	for (struct json_iter it = json_iter(list); json_next(&it);)
-		if (json_str(it.val, &text)) set_at(s, text)->mark = STR("+");
+	size_t most = json_len(list) + json_len(marks) + json_len(given[0]) + json_len(given[1]), n = 0;
+	if (most == 0) return;
+	s->list = xmalloc(xmul(most, sizeof *s->list));
+	set_collect(s, list);
+	for (int i = 0; i < 2; i++) set_collect(s, given[i]);
 	for (struct json_iter it = json_iter(marks); json_next(&it);)
-		if (json_str(it.val, &text) && text.n > 0) set_at(s, it.key)->mark = text;
+		s->list[s->n++] = (struct element){.text = it.key, .mark = STR("")};
+	qsort(s->list, s->n, sizeof *s->list, compare_elements);
+	for (size_t i = 0; i < s->n; i++)
+		if (n == 0 || !str_eq(s->list[n - 1].text, s->list[i].text)) s->list[n++] = s->list[i];
+	s->n = n;
+	for (struct json_iter it = json_iter(list); json_next(&it);) {
+		if (!json_str(it.val, &text)) continue;
+		struct element *e = set_find(s, text);
+		e->mark = STR("+");
+		e->was = true;
+	}
+	for (struct json_iter it = json_iter(marks); json_next(&it);)
+		if (json_str(it.val, &text) && text.n > 0) set_find(s, it.key)->mark = text;
+	for (int i = 0; i < 2; i++)
+		for (struct json_iter it = json_iter(given[i]); json_next(&it);)
+			if (json_str(it.val, &text)) set_find(s, text)->is = true;
 }
 
 static bool is_in(const struct element *e) { return e->mark.n > 0 && e->mark.p[0] == '+'; }
 
-static void set_edit(struct work *w, struct set *s, struct str text, bool in)
+static void set_edit(struct work *w, struct set *s, struct element *e, bool in)
 {
-	struct element *e = set_at(s, text);
 	int c = e->mark.n > 0 ? stamp_cmp(w->stamp, mark_stamp(e->mark)) : 1;
 	if (c < 0 || (c == 0 && (is_in(e) || !in))) return;
 	char mark[STAMP_CAP + 1];
@@ -411,10 +438,7 @@ static enum err want_texts(struct work *w, struct str field, const struct json *
 	return ok ? OK : err_set(w->info, ERR_BAD_FIELD, "\"%.*s\" must be a list of texts", STR_ARG(field));
 }
 
-static const struct json *marks_of(const struct work *w, struct str field)
-{
-	return json_getn(json_get(w->stored, MERGE_STAMPS), field);
-}
+static const struct json *marks_of(const struct work *w, struct str field) { return json_map_get(&w->stamps, field); }
 
 /* {"add":[…],"remove":[…]}, or a list to add. */
 static enum err edit_set(struct work *w, struct str field, const struct json *was, const struct json *is)
@@ -426,23 +450,23 @@ static enum err edit_set(struct work *w, struct str field, const struct json *wa
 	enum err e = OK;
 	if (json_type(is) == JSON_OBJ && is_absent(lists[0]) && is_absent(lists[1]))
 		return err_set(w->info, ERR_BAD_FIELD, "\"%.*s\" needs \"add\" or \"remove\"", STR_ARG(field));
-	set_load(&s, was, marks_of(w, field));
-	for (int in = 0; in < 2 && e == OK; in++) {
-		if (is_absent(lists[in]) && lists[in] != is) continue;
-		e = want_texts(w, field, lists[in]);
-		for (struct json_iter it = json_iter(lists[in]); e == OK && json_next(&it);)
-			if (json_str(it.val, &text)) set_edit(w, &s, text, in == 1);
-	}
-	if (e == OK && s.changed) set_write(w, field, &s, true);
+	for (int in = 0; in < 2 && e == OK; in++)
+		if (!is_absent(lists[in]) || lists[in] == is) e = want_texts(w, field, lists[in]);
+	if (e != OK) return e;
+	set_load(&s, was, marks_of(w, field), lists);
+	for (int in = 0; in < 2; in++)
+		for (struct json_iter it = json_iter(lists[in]); json_next(&it);)
+			if (json_str(it.val, &text)) set_edit(w, &s, set_find(&s, text), in == 1);
+	if (s.changed) set_write(w, field, &s, true);
 	free(s.list);
-	return e;
+	return OK;
 }
 
 /* ---- edits ------------------------------------------------------------------------------------------------------ */
 
 static enum err edit_field(struct work *w, struct str key, const struct json *value)
 {
-	const struct json *was = json_getn(w->stored, key);
+	const struct json *was = json_map_get(&w->fields, key);
 	if (str_eq(key, STR(MERGE_STAMPS))) return OK;
 	if (is_member_name(w->type, key))
 		return err_set(w->info, ERR_BAD_FIELD, "\"%.*s\" is the name of a member, not of a field",
@@ -488,9 +512,8 @@ enum err merge_apply(uint32_t type, struct str stored, const struct merge_edit *
 	struct json_doc *doc = NULL;
 	struct work w;
 	enum err e = parse_fields(stored, &doc, info);
-	work_init(&w, type, json_root(doc), arena, out, info);
+	work_init(&w, type, json_root(doc), edit->base, arena, out, info);
 	w.stamp = edit->stamp;
-	w.base = edit->base;
 	w.saw_all = edit->saw_all;
 	for (struct json_iter it = json_iter(edit->fields); e == OK && json_next(&it);)
 		e = edit_field(&w, it.key, it.val);
@@ -505,16 +528,15 @@ enum err merge_apply(uint32_t type, struct str stored, const struct merge_edit *
 static void keep_dead(struct work *w, struct str field, const struct json *value)
 {
 	keep(w, (struct merge_version){.field = field, .stamp = w->stamp, .by = STR(""), .is_edits_own = true}, value);
-	if (!w->saw_all) note_known(w, field, text_of(w->base, field));
+	if (!w->saw_all) note_known(w, field, text_in(&w->base, field));
 }
 
 enum err merge_apply_dead(uint32_t type, const struct merge_edit *edit, struct arena *arena, struct merge_result *out,
 			  struct errinfo *info)
 {
 	struct work w;
-	work_init(&w, type, NULL, arena, out, info);
+	work_init(&w, type, NULL, edit->base, arena, out, info);
 	w.stamp = edit->stamp;
-	w.base = edit->base;
 	w.saw_all = edit->saw_all;
 	enum err e = OK;
 	for (struct json_iter it = json_iter(edit->fields); e == OK && json_next(&it);) {
@@ -537,7 +559,7 @@ enum err merge_apply_dead(uint32_t type, const struct merge_edit *edit, struct a
 static void stamp_register(struct work *w, struct str field, const struct json *was, const struct json *is)
 {
 	if (w->stamp.p == NULL || json_equal(was, is) || (is_absent(was) && is_absent(is))) return;
-	struct merge_version v = {.field = field, .stamp = merge_stamp_of(w->stored, field), .by = w->stamp};
+	struct merge_version v = {.field = field, .stamp = text_in(&w->stamps, field), .by = w->stamp};
 	if (merge_is_typed(w->type, field)) keep(w, v, was);
 	jw_key_str(&w->mw, field);
 	jw_str(&w->mw, w->stamp);
@@ -545,30 +567,27 @@ static void stamp_register(struct work *w, struct str field, const struct json *
 
 static void stamp_object(struct work *w, struct str field, const struct json *was, const struct json *is)
 {
+	struct json_map before, after;
+	json_map_init(&before, was);
+	json_map_init(&after, is);
 	for (struct json_iter it = json_iter(is); json_next(&it);)
-		stamp_register(w, member_name(w, field, it.key), json_getn(was, it.key), it.val);
+		stamp_register(w, member_name(w, field, it.key), json_map_get(&before, it.key), it.val);
 	for (struct json_iter it = json_iter(was); json_next(&it);)
-		if (json_getn(is, it.key) == NULL) stamp_register(w, member_name(w, field, it.key), it.val, NULL);
-}
-
-static bool list_has(const struct json *list, struct str text)
-{
-	struct str s;
-	for (struct json_iter it = json_iter(list); json_next(&it);)
-		if (json_str(it.val, &s) && str_eq(s, text)) return true;
-	return false;
+		if (json_map_get(&after, it.key) == NULL)
+			stamp_register(w, member_name(w, field, it.key), it.val, NULL);
+	json_map_release(&before);
+	json_map_release(&after);
 }
 
 static void stamp_set(struct work *w, struct str field, const struct json *was, const struct json *is)
 {
 	struct set s;
-	struct str text;
 	if (w->stamp.p == NULL) return;
-	set_load(&s, was, marks_of(w, field));
-	for (struct json_iter it = json_iter(was); json_next(&it);)
-		if (json_str(it.val, &text) && !list_has(is, text)) set_edit(w, &s, text, false);
-	for (struct json_iter it = json_iter(is); json_next(&it);)
-		if (json_str(it.val, &text) && !list_has(was, text)) set_edit(w, &s, text, true);
+	set_load(&s, was, marks_of(w, field), (const struct json *const[]){is, NULL});
+	for (size_t i = 0; i < s.n; i++) {
+		struct element *e = &s.list[i];
+		if (e->was != e->is) set_edit(w, &s, e, e->is);
+	}
 	if (s.changed) set_write(w, field, &s, false);
 	free(s.list);
 }
@@ -597,13 +616,16 @@ enum err merge_stamp(uint32_t type, struct str stored, struct str saved, struct 
 	enum err e = parse_fields(stored, &old, info);
 	if (e == OK) e = parse_fields(saved, &new, info);
 	const struct json *was = json_root(old), *is = json_root(new);
-	work_init(&w, type, was, arena, out, info);
+	struct json_map after;
+	work_init(&w, type, was, NULL, arena, out, info);
+	json_map_init(&after, is);
 	w.stamp = stamp;
 	w.saw_all = true;
 	for (struct json_iter it = json_iter(is); e == OK && json_next(&it);)
-		e = stamp_field(&w, it.key, json_getn(was, it.key), it.val);
+		e = stamp_field(&w, it.key, json_map_get(&w.fields, it.key), it.val);
 	for (struct json_iter it = json_iter(was); e == OK && json_next(&it);)
-		if (json_getn(is, it.key) == NULL) e = stamp_field(&w, it.key, it.val, NULL);
+		if (json_map_get(&after, it.key) == NULL) e = stamp_field(&w, it.key, it.val, NULL);
+	json_map_release(&after);
 	bool as_given = w.marks.n == 1 && json_equal(json_get(was, MERGE_STAMPS), json_get(is, MERGE_STAMPS));
 	if (e == OK && as_given) out->fields = arena_str(arena, saved);
 	else if (e == OK) e = finish(&w, saved, max);

@@ -37,33 +37,6 @@ static enum err refuse(struct txn *t, struct cmd_send *c, const struct record *m
 	return ERR_DUPLICATE;
 }
 
-/* OK: nothing stands against it. */
-static enum err ask_table(struct txn *t, struct cmd_send *c)
-{
-	const struct duplicate_entry *found;
-	while ((found = duplicates_find(c->net, &c->net_key, c->op.actor)) != NULL) {
-		struct record m;
-		bool failed = false;
-		enum err e = txn_get_row(t, found->row, &m);
-		if (e != OK && e != ERR_NOT_FOUND) return e;
-		bool there = e == OK && m.type == RT_MESSAGE && !m.deleted;
-		e = there ? has_failed(t, c, &m, &failed) : OK;
-		if (e != OK) return e;
-		if (there && !failed) return refuse(t, c, &m, c->boot_ms - found->boot_ms);
-		duplicates_drop(c->net, found);
-	}
-	return OK;
-}
-
-/* ---- after a start ----------------------------------------------------------------------------------------------- */
-
-struct look_back {
-	struct txn *t;
-	struct cmd_send *c;
-	struct duplicate_entry list[LOOK_BACK]; /* newest first */
-	size_t n;
-};
-
 /* The key of a stored message that a person sent. */
 static bool key_of(const struct cmd_send *c, const struct record *m, struct duplicate_key *key)
 {
@@ -87,6 +60,47 @@ static bool key_of(const struct cmd_send *c, const struct record *m, struct dupl
 	json_free(doc);
 	return ok;
 }
+
+/* A send that was taken back, because the disk was full or its neighbour failed, has its entry still, and the row may be
+ * another record's by now. What was edited since is taken for what it was. */
+static bool is_that(const struct cmd_send *c, const struct record *m, const struct duplicate_entry *found)
+{
+	struct duplicate_key key;
+	struct json_doc *doc = NULL;
+	if (m->type != RT_MESSAGE || m->deleted || m->created_by != found->device || !key_of(c, m, &key)) return false;
+	bool is_same = memcmp(key.b, found->key.b, sizeof key.b) == 0;
+	if (!is_same && json_parse(m->fields, &doc, NULL) == OK)
+		is_same = json_type(json_get(json_root(doc), "editedAt")) == JSON_STR;
+	json_free(doc);
+	return is_same;
+}
+
+/* OK: nothing stands against it. */
+static enum err ask_table(struct txn *t, struct cmd_send *c, const struct record *conv)
+{
+	const struct duplicate_entry *found;
+	while ((found = duplicates_find(c->net, &c->net_key, c->op.actor)) != NULL) {
+		struct record m;
+		bool failed = false;
+		enum err e = txn_get_row(t, found->row, &m);
+		if (e != OK && e != ERR_NOT_FOUND) return e;
+		bool there = e == OK && m.zone == conv->zone && is_that(c, &m, found);
+		e = there ? has_failed(t, c, &m, &failed) : OK;
+		if (e != OK) return e;
+		if (there && !failed) return refuse(t, c, &m, c->boot_ms - found->boot_ms);
+		duplicates_drop(c->net, found);
+	}
+	return OK;
+}
+
+/* ---- after a start ----------------------------------------------------------------------------------------------- */
+
+struct look_back {
+	struct txn *t;
+	struct cmd_send *c;
+	struct duplicate_entry list[LOOK_BACK]; /* newest first */
+	size_t n;
+};
 
 static enum err look_at(void *ctx, const struct record *m)
 {
@@ -123,7 +137,7 @@ enum err content_net_check(struct txn *t, struct cmd_send *c, const struct recor
 	duplicates_expire(c->net, c->boot_ms - c->duplicate_ms);
 	if (c->force) return OK;
 	enum err e = fill_table(t, c, conv);
-	return e == OK ? ask_table(t, c) : e;
+	return e == OK ? ask_table(t, c, conv) : e;
 }
 
 void content_net_note(struct cmd_send *c, const struct record *m)

@@ -20,6 +20,16 @@ static enum err judge_session(struct txn *t, struct cmd_edit *c, const struct js
 		       STR_ARG(id));
 }
 
+/* From a device that came after the message's session was cleared; for it the message is not there. */
+static bool is_hidden(struct txn *t, const struct cmd_edit *c, const struct json *fields, enum err *e)
+{
+	struct str id;
+	bool hidden = false;
+	if (json_str(json_get(fields, "sessionId"), &id))
+		*e = session_is_hidden(t, c->rec.zone, id, c->op.actor, &hidden);
+	return hidden;
+}
+
 /* Condition 3. */
 static enum err judge_tag(struct txn *t, struct cmd_edit *c, struct edit *edit)
 {
@@ -105,8 +115,12 @@ enum err cmd_edit_run(struct txn *t, struct store_op *op)
 	c->has_request = false;
 	enum err e = txn_zone(t, c->user, ZONE_HOME, false, &zone);
 	if (e == OK) e = txn_get(t, zone, RT_MESSAGE, c->message_id, &c->rec);
-	if (e == ERR_NOT_FOUND) return err_set(&op->info, e, "there is no message %.*s", STR_ARG(c->message_id));
 	if (e == OK && !c->rec.deleted && json_parse(c->rec.fields, &doc, NULL) != OK) e = ERR_CORRUPT;
+	if (e == OK && is_hidden(t, c, json_root(doc), &e)) e = ERR_NOT_FOUND;
+	if (e == ERR_NOT_FOUND) {
+		json_free(doc);
+		return err_set(&op->info, e, "there is no message %.*s", STR_ARG(c->message_id));
+	}
 	if (e == OK) e = (c->fields != NULL ? edit_message : delete_message)(t, c, json_root(doc), &edit, &result);
 	c->conflicts = result.conflicts;
 	json_free(doc);

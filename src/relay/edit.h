@@ -3,14 +3,15 @@
  *
  * An edit changes the text and nothing else: role, attachments and place stay, a request that is answering the message
  * goes on with what it was given, and the id still gets its first ack (`origin`). The conditions, in this order:
- *  1. The message is there; else ERR_NOT_FOUND. One that was deleted takes a stamped edit, which is only kept.
+ *  1. The message is there, and not in a session that was cleared before the device came; else ERR_NOT_FOUND. One that
+ *     was deleted takes a stamped edit, which is only kept.
  *  2. Its session is alive; else ERR_SESSION_KILLED names the conversation's session now.
  *  3. A change tag that comes without stamp and base is the message's present one; else ERR_CONFLICT hands out the
  *     stored record and what the edit would make of it.
  *  4. A message keeps a text or parts; else ERR_BAD_FIELD.
  *
- * Deleting is always allowed. The tombstone keeps the message's name and origin for ever; its attachments are no longer
- * referred to by it; a request that is open is handed out to be stopped. */
+ * Of these the first and the third hold for a deletion, too. The tombstone keeps the message's name and origin for ever;
+ * its attachments are no longer referred to by it; a request that is open is handed out to be stopped. */
 #ifndef ROOST_RELAY_EDIT_H
 #define ROOST_RELAY_EDIT_H
 

@@ -204,8 +204,10 @@ enum err cmd_queue_run(struct txn *t, struct store_op *op)
 	if (e != OK) return e;
 	if (s.is_killed) {
 		c->next_id = s.next_id;
+		e = session_newest(t, r.zone, &c->next_id);
+		if (e != OK) return e;
 		return err_set(&op->info, ERR_SESSION_KILLED, "session %.*s was cleared; the current one is %.*s",
-			       STR_ARG(c->session_id), STR_ARG(s.next_id));
+			       STR_ARG(c->session_id), STR_ARG(c->next_id));
 	}
 	c->conv = r.conv;
 	c->conversation_id = s.conversation_id;

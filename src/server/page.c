@@ -52,6 +52,10 @@ static void metrics(struct server *s, struct http_req *r)
 	metric(&b, "http_requests", "counter", "HTTP requests since the start.", hs.requests);
 	metric(&b, "received_bytes", "counter", "Bytes received from clients since the start.", hs.bytes_in);
 	metric(&b, "sent_bytes", "counter", "Bytes sent to clients since the start.", hs.bytes_out);
+	metric(&b, "duplicates_refused", "counter", "Messages refused because another device just sent the same.",
+	       s->nduplicates);
+	metric(&b, "primary_changes", "counter", "Changes of a session's primary device since the start.",
+	       s->nprimaries);
 	metric(&b, "requests_open", "gauge", "Requests that are not finished.", rc.open);
 	metric(&b, "requests_running", "gauge", "Requests with an attempt under way.", rc.running);
 	metric(&b, "requests_retrying", "gauge", "Requests that wait for their next attempt.", rc.retrying);

@@ -252,6 +252,7 @@ static void fx_primary(void *ctx, const struct seats_state *st, struct str befor
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&b);
 	jw_obj(&w);
+	s->nprimaries++;
 	jw_kstr(&w, "type", STR("device:primary"));
 	jw_kstr(&w, "sessionId", st->session_id);
 	write_term(&w, st);

@@ -154,6 +154,7 @@ struct server {
 	STAILQ_HEAD(, live_user) announce;
 	LIST_HEAD(, peer) peers;
 	int64_t npeers, nheld;
+	int64_t nduplicates, nprimaries; /* since the start: messages refused as duplicates; changes of a primary */
 	bool ready, stopping;
 	int exit_status;
 	int64_t started_wall_ms, started_boot_ms;
@@ -185,7 +186,8 @@ struct call {
 	char device_id[NAME_MAX_LEN + 1];
 	struct json_doc *doc; /* the frame or the body; strings of commands are views of it */
 	const struct json *in;
-	char re[40]; /* the frame's id as JSON text, "" none */
+	char re[40];             /* the frame's id as JSON text, "" none */
+	struct joining *joining; /* what it is while a session:join looks its session up, see verbs_session.c */
 	struct arena arena;
 	struct buf out;
 	LIST_ENTRY(call) in_peer;

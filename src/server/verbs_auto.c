@@ -10,7 +10,7 @@
 
 /* A running run whose time is watched; once a second is enough. */
 struct auto_watch {
-	char *session_id;
+	char *key; /* "<user number>/<session id>": two users may have sessions of one id */
 	int64_t user, due_boot_ms;
 	UT_hash_handle hh;
 };
@@ -73,7 +73,7 @@ static void write_run(const struct server *s, struct jw *w, struct str session_i
 static void unwatch(struct server *s, struct auto_watch *a)
 {
 	HASH_DEL(s->auto_watches, a);
-	free(a->session_id);
+	free(a->key);
 	free(a);
 }
 
@@ -82,19 +82,21 @@ static void watch(struct server *s, int64_t user, struct str session_id, const s
 	struct run_clock now = clock_now(s);
 	int64_t left = run_left_ms(r, &now);
 	struct auto_watch *a;
-	HASH_FIND(hh, s->auto_watches, session_id.p, session_id.n, a);
-	if (a != NULL && a->user != user) return; /* ids are each user's own; the other's is judged when it sends */
+	struct buf key = BUF_INIT(300);
+	buf_addf(&key, "%lld/%.*s", (long long)user, STR_ARG(session_id));
+	HASH_FIND(hh, s->auto_watches, key.p, key.n, a);
 	if (left < 0) {
 		if (a != NULL) unwatch(s, a);
-		return;
+	} else {
+		if (a == NULL) {
+			a = xcalloc(1, sizeof *a);
+			a->key = str_dup(buf_str(&key));
+			a->user = user;
+			HASH_ADD_KEYPTR(hh, s->auto_watches, a->key, key.n, a);
+		}
+		a->due_boot_ms = now.boot_ms + left;
 	}
-	if (a == NULL) {
-		a = xcalloc(1, sizeof *a);
-		a->session_id = str_dup(session_id);
-		a->user = user;
-		HASH_ADD_KEYPTR(hh, s->auto_watches, a->session_id, session_id.n, a);
-	}
-	a->due_boot_ms = now.boot_ms + left;
+	buf_release(&key);
 }
 
 void auto_session(struct server *s, int64_t user, const struct record *session, bool tell)
@@ -150,7 +152,7 @@ void auto_tick(struct server *s)
 	struct auto_watch *a, *next;
 	HASH_ITER (hh, s->auto_watches, a, next) {
 		if (now < a->due_boot_ms) continue;
-		auto_expire(s, a->user, str_c(a->session_id));
+		auto_expire(s, a->user, str_c(strchr(a->key, '/') + 1));
 		unwatch(s, a);
 	}
 }
@@ -247,6 +249,18 @@ static enum err read_limits(struct cmd_automatic *c, const struct json *in, stru
 	return OK;
 }
 
+/* Stored, they stand deeper than they came. */
+#define PARAMS_DEPTH 32
+
+static bool is_deeper(const struct json *v, int than)
+{
+	if (json_type(v) != JSON_OBJ && json_type(v) != JSON_ARR) return false;
+	if (than == 0) return true;
+	for (struct json_iter it = json_iter(v); json_next(&it);)
+		if (is_deeper(it.val, than - 1)) return true;
+	return false;
+}
+
 static enum err read_start(struct asking *a, const struct json *in, struct errinfo *info)
 {
 	struct cmd_automatic *c = &a->cmd;
@@ -258,6 +272,8 @@ static enum err read_start(struct asking *a, const struct json *in, struct errin
 			       "\"mode\" must be smart_stop, until_completion, time, messages or hybrid");
 	if (json_type(params) != JSON_NONE && json_type(params) != JSON_NULL) {
 		if (json_type(params) != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "\"params\" must be an object");
+		if (is_deeper(params, PARAMS_DEPTH))
+			return err_set(info, ERR_BAD_FIELD, "\"params\" may be nested %d deep", PARAMS_DEPTH);
 		json_write(&a->params, params);
 		if ((int64_t)a->params.n > c->limits->auto_params_bytes)
 			return err_set(info, ERR_TOO_LARGE, "\"params\" has %zu bytes; autoParamsBytes allows %lld",

@@ -101,6 +101,7 @@ static enum err make_edit(struct editing *v, const struct json *in, bool is_edit
 	buf_release(&b);
 	v->cmd.fields = is_edit ? json_get(json_root(v->made), "fields") : NULL;
 	v->cmd.base = json_get(json_root(v->made), "base");
+	v->cmd.op.bytes = sizeof *v + 1024 + text.n;
 	return e;
 }
 
@@ -127,7 +128,6 @@ static void change(struct call *c, bool is_edit)
 	}
 	v->doc = c->doc;
 	c->doc = NULL;
-	m->op.bytes = sizeof *v + 1024 + m->message_id.n;
 	store_submit(c->server->store, &m->op);
 }
 

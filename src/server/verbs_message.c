@@ -106,7 +106,10 @@ static void tell_first_sender(struct call *c, const struct cmd_send *m)
 
 static void send_failed(struct sending *m)
 {
-	if (m->cmd.op.err == ERR_DUPLICATE) tell_first_sender(m->call, &m->cmd);
+	if (m->cmd.op.err == ERR_DUPLICATE) {
+		m->server->nduplicates++;
+		tell_first_sender(m->call, &m->cmd);
+	}
 	struct buf extra = BUF_INIT(1000);
 	struct jw w = JW(&extra);
 	write_refusal(&w, &m->cmd);

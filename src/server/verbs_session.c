@@ -5,6 +5,7 @@
 #include "server/server.h"
 
 #define LOOKS_MAX 3 /* reads of one join while the user's sessions keep changing under it */
+#define LEFT_MAX 16 /* leaves that one join remembers while it reads; it is ended by one more */
 
 /* A question to the seats: their token. */
 struct asking {
@@ -23,12 +24,21 @@ void session_answer(void *ctx, void *token, enum err e, const struct seats_state
 
 /* ---- session:join ----------------------------------------------------------------------------------------------- */
 
+/* A session:leave that came while a join was looking; it may have named the same place in another way. */
+struct left {
+	struct str conversation_id, session_id; /* STR_NONE: not named */
+	LIST_ENTRY(left) link;
+};
+
 struct joining {
 	struct asking asking;
 	struct cmd_session_look look;
 	int64_t changes; /* u->session_changes when the read began */
 	int looks;
 	bool is_seated;
+	bool is_left; /* the device left before it had sat down */
+	int nleft;
+	LIST_HEAD(, left) left; /* in the call's arena */
 };
 
 static void joining_free(struct joining *g)
@@ -96,11 +106,68 @@ static void seated(struct asking *a, enum err e, const struct seats_state *st)
 	}
 }
 
+/* ---- leaving before one sat down -------------------------------------------------------------------------------- */
+
+/* A join reads before it sits down, and a leave behind it must not be overtaken by it. One that names the same place in
+ * the same way ends the join at once; another one is remembered until the read says which place it is. */
+
+static bool is_left(const struct joining *g)
+{
+	const struct cmd_session_look *k = &g->look;
+	const struct left *l;
+	if (g->is_left) return true;
+	LIST_FOREACH (l, &g->left, link) {
+		if (l->conversation_id.p != NULL ? str_eq(l->conversation_id, k->conversation_id)
+						 : k->has_session && (str_eq(l->session_id, k->record.name) ||
+								      str_eq(l->session_id, k->seat.id)))
+			return true;
+	}
+	return false;
+}
+
+/* Does the join end, or may it? */
+static bool leave_joining(struct joining *g, struct str conversation_id, struct str session_id)
+{
+	struct arena *arena = &g->asking.call->arena;
+	struct str conv = STR_NONE, session = STR_NONE;
+	const struct json *in = g->asking.call->in;
+	(void)json_str(json_get(in, "conversationId"), &conv);
+	(void)json_str(json_get(in, "sessionId"), &session);
+	bool by_conversation = conv.p != NULL && conversation_id.p != NULL;
+	if (by_conversation && !str_eq(conv, conversation_id)) return false;
+	if (by_conversation || (conversation_id.p == NULL && session.p != NULL && str_eq(session, session_id)) ||
+	    g->nleft == LEFT_MAX) {
+		g->is_left = true;
+		return true;
+	}
+	struct left *l = arena_alloc(arena, sizeof *l);
+	l->conversation_id = conversation_id.p != NULL ? arena_str(arena, conversation_id) : STR_NONE;
+	l->session_id = session_id.p != NULL ? arena_str(arena, session_id) : STR_NONE;
+	LIST_INSERT_HEAD(&g->left, l, link);
+	g->nleft++;
+	return true;
+}
+
+/* Takes back the joins of this connection that came before. True when there was one, or may have been. */
+static bool leave_joinings(struct peer *p, struct str conversation_id, struct str session_id)
+{
+	struct call *c;
+	bool any = false;
+	LIST_FOREACH (c, &p->calls, in_peer)
+		if (c->joining != NULL) any |= leave_joining(c->joining, conversation_id, session_id);
+	return any;
+}
+
 static void sit_down(struct joining *g)
 {
 	struct call *c = g->asking.call;
 	struct server *s = c->server;
 	struct str session = g->look.has_session ? g->look.record.name : STR("");
+	c->joining = NULL;
+	if (is_left(g)) {
+		joining_fail(g, ERR_NOT_JOINED, NULL);
+		return;
+	}
 	/* Closing, or replaced by the device's newer connection. */
 	if (c->peer == NULL || c->peer->state == PEER_CLOSING || !c->peer->hello) {
 		joining_fail(g, ERR_CANCELLED, NULL);
@@ -168,6 +235,8 @@ void verb_session_join(struct call *c)
 	if (!want_place(c, false, &conv, &session)) return;
 	struct joining *g = xcalloc(1, sizeof *g);
 	g->asking = (struct asking){.answered = seated, .call = c};
+	LIST_INIT(&g->left);
+	c->joining = g;
 	look(g);
 }
 
@@ -180,10 +249,11 @@ void verb_session_leave(struct call *c)
 	struct seats_state st = {.session_id = STR("")};
 	struct str conv, session;
 	if (!want_place(c, true, &conv, &session)) return;
+	bool was_joining = leave_joinings(c->peer, conv, session);
 	struct join *j = stream_find_joined(c->peer, conv, session);
 	if (j == NULL && seats_find(s->seats, c->user->user, session, &st))
 		j = stream_find(c->peer, st.conversation_id);
-	if (j == NULL) {
+	if (j == NULL && !was_joining) {
 		(void)err_set(&info, ERR_NOT_FOUND, "this device has not joined that session");
 		call_fail(c, ERR_NOT_FOUND, &info, STR_NONE);
 		return;
@@ -191,10 +261,12 @@ void verb_session_leave(struct call *c)
 	struct jw w = call_begin(c, "session:left");
 	if (session.p != NULL) jw_kstr(&w, "sessionId", session);
 	else jw_kstr(&w, "conversationId", conv);
-	struct str conversation_id = arena_str(&c->arena, stream_conversation(j));
-	stream_leave(j);
-	seats_leave(s->seats, c->user->user, str_c(c->device_id), conversation_id, clock_boot_ms());
-	presence_rearm(s);
+	if (j != NULL) {
+		struct str conversation_id = arena_str(&c->arena, stream_conversation(j));
+		stream_leave(j);
+		seats_leave(s->seats, c->user->user, str_c(c->device_id), conversation_id, clock_boot_ms());
+		presence_rearm(s);
+	}
 	call_reply(c, &w);
 }
 

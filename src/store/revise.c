@@ -7,7 +7,7 @@
  *   conversationId           of a Message its own, of a Conversation its name; else absent
  *   field, value             "text", "settings.font"; any JSON
  *   stamp, deviceId, at      when and where it was written; "" and the record's creation for its first value
- *   replacedBy               stamps of the edits that replaced it and knew it
+ *   replacedBy               stamps of the edits that replaced it and knew it, the first REPLACED_MAX of them
  *   conflict                 there is none: nobody had seen it when it lost its place
  *
  * A Revision's name derives from (type, name, field, stamp), so the same version is kept once however often its edit
@@ -183,7 +183,11 @@ static enum err check_stamps(struct keeping *k, const struct merge_result *m, st
 	return e;
 }
 
-/* An older version turns out to be known to an edit that arrives now. */
+/* An older version turns out to be known to an edit that arrives now. The first REPLACED_MAX of them are noted, or one
+ * device could make the list as long as it likes by editing what it has long replaced. What is not noted is what the
+ * deletions of such edits have seen: they leave the older version behind as a Revision. */
+#define REPLACED_MAX 64
+
 static enum err note_known(struct keeping *k, const struct merge_known *known)
 {
 	struct txn *t = k->t;
@@ -191,7 +195,8 @@ static enum err note_known(struct keeping *k, const struct merge_known *known)
 	struct record rev;
 	struct json_doc *doc = NULL;
 	struct str s;
-	bool is_there = false;
+	bool is_there = false; /* or there is no room for it */
+	int n = 0;
 	enum err e = txn_get(t, k->r->zone, RT_REVISION, id_str(&id), &rev);
 	if (e == ERR_NOT_FOUND || (e == OK && rev.deleted)) return OK;
 	if (e == OK) e = json_parse(rev.fields, &doc, NULL);
@@ -204,7 +209,7 @@ static enum err note_known(struct keeping *k, const struct merge_known *known)
 	jw_arr(&w);
 	for (struct json_iter it = json_iter(json_get(json_root(doc), "replacedBy")); json_next(&it);) {
 		if (!json_str(it.val, &s)) continue;
-		is_there |= stamp_same(s, known->by);
+		is_there |= stamp_same(s, known->by) || ++n == REPLACED_MAX;
 		jw_str(&w, s);
 	}
 	jw_str(&w, known->by);

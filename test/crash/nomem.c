@@ -192,6 +192,7 @@ static long live_through(long n, const char *code, const char *spare)
 	m.text = "second";
 	TRY(roost_send(l.c, &m, second));
 	TRY(roost_join(l.c, conversation));
+	TRY(roost_drive(l.c, conversation, 1));
 	UNTIL("sent", pending(&l) == 0);
 	TRY(roost_edit(l.c, second, "second, changed"));
 	TRY(roost_save(l.c, "Conversation", conversation, "{\"title\":\"of memory\"}", NULL));

@@ -173,6 +173,8 @@ static void step(struct shell *s, struct str line)
 	case 't':
 		s->now.boot_ms += rest.n > 0 ? (int64_t)(unsigned char)rest.p[0] * 100 : 100;
 		core_tick(s->c, s->now);
+		for (int i = 0; i < 3 && core_next_ms(s->c) <= s->now.boot_ms; i++) core_tick(s->c, s->now);
+		ASSERT_CMP(core_next_ms(s->c), >, s->now.boot_ms); /* or the app's loop would turn for ever */
 		break;
 	case 'e':
 	case 'y': change(s, line.p[0], rest); break;

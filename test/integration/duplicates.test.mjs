@@ -152,6 +152,13 @@ describe("never refused:", () => {
 		await accepted(b, { conversationId: newId(), text: "start over" });
 	});
 
+	test("the same text in the session that follows a clear", async () => {
+		const conversationId = newId();
+		const { sessionId } = await accepted(a, { conversationId, text: "once more" });
+		await a.call("session:clear", { sessionId });
+		await accepted(b, { conversationId, text: "once more" });
+	});
+
 	test("other text, other case, other inner white space", async () => {
 		const conversationId = newId();
 		await accepted(a, { conversationId, text: "go on" });
@@ -164,6 +171,11 @@ describe("never refused:", () => {
 		await accepted(a, { conversationId, text: "see", parts: [{ sha256: one, name: "x", size: 6 }] });
 		await accepted(b, { conversationId, text: "see", parts: [{ sha256: two, name: "x", size: 6 }] });
 		await accepted(b, { conversationId, text: "see" });
+	});
+
+	test("an empty message: it is refused as one, by each device", async () => {
+		const conversationId = newId();
+		for (const device of [a, b]) assert.equal((await attempt(device, { conversationId, text: "" })).code, "bad_field");
 	});
 
 	test("a retry after the first one's request failed", async () => {
@@ -259,5 +271,7 @@ test("100 devices, the same text: each round one is accepted, 99 are duplicates,
 		assert.equal(answers.filter((answer) => answer.code === "duplicate_message" && answer.messageId === messageId).length, 99);
 		for (const device of devices) device.frames.length = 0;
 	}
+	const { text: metrics } = await house.http("GET", "/metrics");
+	assert.match(metrics, new RegExp(`^roost_duplicates_refused_total ${99 * rounds}$`, "m"));
 	await house.remove();
 });

@@ -233,6 +233,102 @@ describe("two users with the same messageId", () => {
 	});
 });
 
+describe("a merge", () => {
+	const save = (device, policy, fields, name, more) =>
+		device.call("record:save", { policy, records: [{ type: "Conversation", name, fields, ...more }] });
+
+	// Everybody's writes wait behind it.
+	test("of tens of thousands of members or elements takes no time that others notice", async () => {
+		const N = 40_000;
+		const tags = (sign) => Array.from({ length: N }, (_, i) => `${sign}${String(N - i).padStart(6, "0")}`);
+		const members = (value) => Object.fromEntries(tags("k").map((key) => [key, value]));
+		const reversed = (value) => Object.fromEntries(tags("k").reverse().map((key) => [key, value]));
+		const [one, two, three] = [newId(), newId(), newId()];
+		await save(mal, "allKeys", { title: "members", settings: members(1) }, one);
+		await save(mal, "allKeys", { title: "elements", tags: tags("a") }, two);
+		await save(mal, "allKeys", { title: "lists", more: members([]) }, three);
+		const began = Date.now();
+		for (const [policy, fields, name] of [
+			["changedKeys", { settings: reversed(2) }, one],
+			["merge", { settings: reversed(3) }, one],
+			["changedKeys", { tags: tags("b") }, two],
+			["merge", { tags: { add: tags("c") } }, two],
+			["merge", reversed([1]), three],
+		])
+			await save(mal, policy, fields, name);
+		assert.ok(Date.now() - began < 10_000, `${Date.now() - began} ms`);
+		await stillFine(ann);
+	});
+
+	test("that replaces what was replaced long ago does not lengthen its revision for ever", async () => {
+		const device = await daemon.device({ user: "mal" });
+		const name = newId();
+		const stamp = (i) => `${(Date.now() - 100_000 + i).toString(16).padStart(12, "0")}-0000-${device.deviceId}`;
+		const first = stamp(0);
+		await save(device, "merge", { title: "0" }, name, { stamp: first, base: {} });
+		const edits = Array.from({ length: 150 }, (_, i) => ({
+			type: "Conversation",
+			name,
+			stamp: stamp(i + 1),
+			base: { title: first },
+			fields: { title: String(i + 1) },
+		}));
+		await device.call("record:save", { policy: "merge", records: edits });
+		const filter = [{ field: "recordName", op: "eq", value: name }];
+		const { records } = await device.call("record:query", { recordType: "Revision", filter, limit: 200 });
+		assert.equal(records.length, 150);
+		assert.equal(Math.max(...records.map(({ fields }) => fields.replacedBy.length)), 64);
+		assert.equal(records.find(({ fields }) => fields.value === "0").fields.conflict, false);
+		await device.close();
+	});
+});
+
+test("a device that came after a clear can neither edit nor delete what it does not see", async () => {
+	const conversationId = newId();
+	const { messageId } = await mal.send({ text: "said before", conversationId });
+	await mal.call("session:clear", { conversationId });
+	const late = await daemon.device({ user: "mal" });
+	const absent = newId();
+	const told = async (verb, id, more) => {
+		const { code, message, sessionId } = await late.call(verb, { messageId: id, ...more }).catch((error) => error);
+		return { code, message: message?.replace(id, "it"), sessionId };
+	};
+	for (const [verb, more] of [["message:edit", { text: "x" }], ["message:delete", {}]]) {
+		const answer = await told(verb, messageId, more);
+		assert.equal(answer.code, "not_found", verb);
+		assert.deepEqual(answer, await told(verb, absent, more), verb);
+	}
+	assert.equal((await mal.call("message:delete", { messageId })).messageId, messageId, "which others can");
+	await late.close();
+});
+
+test("params of an automatic run that are as deep as a frame may be are refused or kept", async () => {
+	const { sessionId } = await mal.send({ text: "hello", conversationId: newId() });
+	for (let depth = 1, params = {}; depth < 64; depth++, params = { params }) {
+		const start = mal.call("auto:start", { sessionId, params });
+		if (depth > 32) await assert.rejects(start, { code: "bad_field" }, String(depth));
+		else assert.deepEqual((await start).params, params);
+		if (depth <= 32) await mal.call("auto:stop", { sessionId });
+	}
+	await stillFine(mal);
+});
+
+test("a session's automatic run ends in time though another user runs one in a session of the same id", async () => {
+	const conversationId = newId(), began = Date.now();
+	const start = async (device, maxMs) => {
+		const { sessionId } = await device.send({ text: "hello", conversationId });
+		return device.call("auto:start", { sessionId, mode: "time", limits: { maxMs } });
+	};
+	const first = await start(mal, 3_600_000), second = await start(ann, 1000);
+	assert.equal(first.sessionId, second.sessionId);
+	await until(
+		async () => (await ann.call("auto:state", { sessionId: second.sessionId })).state === "stopped",
+		"the end of ann's run",
+	);
+	assert.ok(Date.now() - began >= 1000);
+	assert.equal((await mal.call("auto:stop", { sessionId: first.sessionId })).state, "stopped");
+});
+
 test("a message that takes the reply's name gets no more than its name", async () => {
 	const conversationId = newId();
 	const { requestId } = await mal.send({ text: "x", conversationId, ...FAST });
@@ -326,6 +422,52 @@ describe("frames sent without waiting", () => {
 		await device.call("session:join", { conversationId: joined }); // again is no more
 		await device.call("session:leave", { conversationId: joined });
 		await device.call("session:join", { conversationId: newId() });
+		await device.close();
+	});
+
+	// A join reads before it sits down; what is asked here leaves in one piece, so that it is read in one.
+	test("take effect in their order: a leave right behind its join", async () => {
+		const device = await daemon.device({ user: "mal" });
+		const conversationId = newId();
+		const { sessionId: killed } = await mal.send({ text: "so that there is a session", conversationId });
+		const { sessionId } = await mal.call("session:clear", { conversationId });
+		const atOnce = (...frames) => {
+			device.socket._socket.cork();
+			const asked = frames.map(([type, fields]) => device.call(type, fields));
+			device.socket._socket.uncork();
+			return Promise.allSettled(asked);
+		};
+		const isGone = (what) =>
+			assert.rejects(device.call("session:leave", { conversationId }), { code: "not_found" }, what);
+		const names = [{ conversationId }, { sessionId }, { sessionId: killed }];
+		for (const join of names)
+			for (const leave of names) {
+				const what = `${JSON.stringify(join)} ${JSON.stringify(leave)}`;
+				// A session that was cleared is the place only of those who joined it by its name.
+				if (leave.sessionId === killed && join !== leave) continue;
+				const [joined, left] = await atOnce(["session:join", join], ["session:leave", leave]);
+				assert.equal(left.value?.type, "session:left", what);
+				assert.ok(joined.reason?.code === "not_joined" || joined.value?.type === "session:state", what);
+				await isGone(what);
+			}
+		// What is behind the leave, and what is elsewhere, goes on.
+		const [, left, elsewhere, again] = await atOnce(
+			["session:join", { conversationId }],
+			["session:leave", { conversationId }],
+			["session:join", { conversationId: newId() }],
+			["session:join", { sessionId }],
+		);
+		assert.equal(left.value?.type, "session:left");
+		assert.equal(elsewhere.value?.type, "session:state");
+		assert.ok(again.value?.joined.includes(device.deviceId));
+		// One that was joined already.
+		const [, gone] = await atOnce(["session:join", { conversationId }], ["session:leave", { sessionId }]);
+		assert.equal(gone.value?.type, "session:left");
+		await isGone("joined before");
+		// More leaves, of places it may be, than a join remembers.
+		const others = Array.from({ length: 40 }, () => ["session:leave", { conversationId: newId() }]);
+		await atOnce(["session:join", { sessionId }], ...others);
+		await stillFine(device);
 		await device.close();
 	});
 

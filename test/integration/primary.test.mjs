@@ -372,6 +372,29 @@ describe("presence", () => {
 		assert.equal((await daemon.http("GET", "/api/v1/devices/nobody", { token: a.token })).status, 404);
 	});
 
+	test("each user's list has their own devices, when each was last seen, and what is counted agrees", async () => {
+		const [a, b] = [await newDevice(), await newDevice()];
+		const counted = async (name) => Number(new RegExp(`^${name} (\\d+)$`, "m").exec((await daemon.http("GET", "/metrics")).text)[1]);
+		const online = async (device) => (await device.call("device:list")).devices.filter((one) => one.online).map((one) => one.deviceId);
+		const [mine, theirs] = [await online(a), await online(other)];
+		assert.deepEqual(mine.filter((id) => theirs.includes(id)), []);
+		assert.ok(mine.includes(b.deviceId) && theirs.includes(other.deviceId));
+		assert.equal(await counted("roost_devices_online"), mine.length + theirs.length);
+		const seen = async () => (await a.call("device:list")).devices.find(({ deviceId }) => deviceId === b.deviceId);
+		const before = (await seen()).lastSeen;
+		await sleep(20);
+		await b.call("ping");
+		const after = (await seen()).lastSeen;
+		assert.ok(after > before, `${after} after ${before}`);
+		await b.close();
+		await until(async () => !(await seen()).online, "its leaving");
+		assert.equal(await counted("roost_devices_online"), mine.length + theirs.length - 1);
+		const changes = await counted("roost_primary_changes_total");
+		const { conversationId } = await conversation(a);
+		await a.call("session:join", { conversationId });
+		assert.equal(await counted("roost_primary_changes_total"), changes + 1);
+	});
+
 	test("a revoked device is cut off within a second, and its primacy and lock move on", async () => {
 		const { devices: [a, b, c], sessionId } = await joined(3);
 		await a.call("session:lock", { sessionId });

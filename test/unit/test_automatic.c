@@ -119,6 +119,7 @@ static enum err act(struct world *w, enum automatic_action action, void (*more)(
 	await(&w->f, &a.wait);
 	enum err e = c->op.err;
 	struct json_doc *doc = NULL;
+	if (e == ERR_SESSION_KILLED) assert_true(str_eq(c->session.next_id, STR("s3")));
 	struct str text = c->run.p != NULL ? arena_str(&w->f.keep, c->run) : STR("{}");
 	w->run_text = text;
 	if (json_parse(text, &doc, NULL) == OK) run_read(&w->run, json_root(doc));
@@ -162,7 +163,18 @@ static enum err change_session(struct txn *t, void *ctx)
 		s.next_id = STR("s2");
 	}
 	session_write(&s, &r, txn_arena(t));
-	return e == OK ? txn_put(t, &r) : e;
+	if (e == OK) e = txn_put(t, &r);
+	/* And cleared once more. */
+	s.next_id = STR("s3");
+	s.automatic = STR_NONE;
+	for (int i = 0; i < 2 && e == OK && c->kill; i++) {
+		struct record next = {.zone = r.zone, .type = RT_SESSION, .conv = r.conv};
+		next.name = i == 0 ? STR("s2") : STR("s3");
+		session_write(&s, &next, txn_arena(t));
+		e = txn_put(t, &next);
+		s.is_killed = false;
+	}
+	return e;
 }
 
 static void hand_over(struct world *w, const char *device)

@@ -521,7 +521,7 @@ static void step(int i)
 	int64_t ms = (int64_t)below(60);
 	d->g->now.boot_ms += ms;
 	d->g->now.wall_ms += ms;
-	core_tick(d->g->c, d->g->now);
+	gear_tick(d->g);
 	link_follow(d);
 	if (happens(60)) deliver_up(i);
 	for (uint64_t n = below(4); n > 0; n--) deliver_down(d);

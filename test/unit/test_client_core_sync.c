@@ -237,6 +237,18 @@ static void each_reason_causes_exactly_one_sync(void **state)
 	assert_int_equal(core_status(g->c).syncs, 7); /* not in the background */
 }
 
+static void nothing_is_due_while_the_connection_ends(void **state)
+{
+	(void)state;
+	gear_online(g, 1);
+	push("Project", "p", 5, "other", "{\"title\":\"Pigeons\"}"); /* a reason for a sync, soon */
+	core_stop(g->c, g->now);
+	gear_pass(g, 1000);
+	assert_int_equal(core_next_ms(g->c), INT64_MAX);
+	drop();
+	assert_int_equal(core_status(g->c).syncs, 1);
+}
+
 static void reasons_during_a_sync_are_part_of_it_and_offline_there_is_none(void **state)
 {
 	(void)state;
@@ -913,6 +925,7 @@ int main(void)
 		TEST(an_expired_cursor_begins_anew_and_drops_what_did_not_come),
 		TEST(a_sync_whose_cursor_expired_begins_the_connection_again),
 		TEST(each_reason_causes_exactly_one_sync),
+		TEST(nothing_is_due_while_the_connection_ends),
 		TEST(reasons_during_a_sync_are_part_of_it_and_offline_there_is_none),
 		TEST(a_sync_takes_every_page),
 		TEST(a_first_sync_shows_how_far_it_is),

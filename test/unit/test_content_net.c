@@ -176,6 +176,25 @@ static void a_message_that_was_taken_back_is_no_original(void **state)
 	net_release(&n);
 }
 
+/* What it left in the table names a row, and rows are given out again. */
+static void a_message_that_was_taken_back_makes_no_original_of_another_one(void **state)
+{
+	struct net n;
+	(void)state;
+	net_init(&n);
+	assert_int_equal(say(&n, n.f.actor, "m0", "first"), OK);
+	struct sent a = {.spoil = true}, d = {.spoil = true};
+	send_begin(&n, &a, n.f.actor, "m1", "hello");
+	assert_int_equal(send_end(&n, &a), ERR_TOO_MANY);
+	assert_int_equal(say(&n, n.f.actor, "m2", "something else"), OK);
+	assert_int_equal(say(&n, n.other, "m3", "hello"), OK);
+	send_begin(&n, &d, n.f.actor, "m4", "good bye");
+	assert_int_equal(send_end(&n, &d), ERR_TOO_MANY);
+	assert_int_equal(say(&n, n.other, "m5", "else again"), OK);
+	assert_int_equal(say(&n, n.other, "m6", "good bye"), OK);
+	net_release(&n);
+}
+
 static void a_group_that_runs_again_ends_the_same(void **state)
 {
 	struct net n;
@@ -273,6 +292,7 @@ int main(void)
 		cmocka_unit_test(after_a_restart_the_stored_messages_are_looked_at_with_the_same_boundary),
 		cmocka_unit_test(it_stops_looking_back_once_the_table_knows_the_whole_window),
 		cmocka_unit_test(a_message_that_was_taken_back_is_no_original),
+		cmocka_unit_test(a_message_that_was_taken_back_makes_no_original_of_another_one),
 		cmocka_unit_test(a_group_that_runs_again_ends_the_same),
 		cmocka_unit_test(a_deleted_message_is_no_original),
 		cmocka_unit_test(a_message_whose_request_failed_is_no_original),

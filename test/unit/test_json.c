@@ -496,6 +496,55 @@ static void values_are_equal_by_content_not_by_order(void **state)
 	}
 }
 
+static struct json_doc *object_of(int from, int to, int step, int odd)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	struct json_doc *doc;
+	jw_obj(&w);
+	for (int i = from; i != to; i += step) {
+		char key[16];
+		snprintf(key, sizeof key, "k%d", i);
+		jw_kint(&w, key, i == odd ? -1 : i);
+	}
+	jw_obj_end(&w);
+	assert_int_equal(json_parse(buf_str(&b), &doc, NULL), OK);
+	buf_release(&b);
+	return doc;
+}
+
+static void objects_of_many_members_are_looked_into_and_compared_like_others(void **state)
+{
+	(void)state;
+	for (int n = 1; n <= 40; n++) {
+		struct json_doc *a = object_of(0, n, 1, -1), *b = object_of(n - 1, -1, -1, -1),
+				*c = object_of(n - 1, -1, -1, n / 2), *d = object_of(1, n + 1, 1, -1);
+		struct json_map map;
+		int64_t v;
+		assert_true(json_equal(json_root(a), json_root(b)));
+		assert_false(json_equal(json_root(a), json_root(c)));
+		assert_false(json_equal(json_root(a), json_root(d)));
+		json_map_init(&map, json_root(b));
+		for (int i = 0; i < n; i++) {
+			char key[16];
+			snprintf(key, sizeof key, "k%d", i);
+			assert_true(json_int(json_map_get(&map, str_c(key)), &v));
+			assert_int_equal(v, i);
+		}
+		assert_null(json_map_get(&map, STR("k")));
+		assert_null(json_map_get(&map, STR("")));
+		json_map_release(&map);
+		json_free(a);
+		json_free(b);
+		json_free(c);
+		json_free(d);
+	}
+	struct json_map none;
+	json_map_init(&none, NULL);
+	assert_null(json_map_get(&none, STR("k")));
+	json_map_release(&none);
+}
+
 static void numbers_that_are_only_passed_on_keep_their_digits(void **state)
 {
 	static const struct str text =
@@ -529,6 +578,7 @@ int main(void)
 		cmocka_unit_test(reals_are_written_so_that_they_read_back_the_same),
 		cmocka_unit_test(any_value_survives_writing_and_reading),
 		cmocka_unit_test(values_are_equal_by_content_not_by_order),
+		cmocka_unit_test(objects_of_many_members_are_looked_into_and_compared_like_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
