@@ -655,11 +655,14 @@ static bool was_seen(const struct merge_past *list, size_t n, struct str field, 
 
 void merge_mark_seen(struct merge_past *list, size_t n, const struct json *base)
 {
+	struct json_map seen;
 	if (n == 0) return;
 	qsort(list, n, sizeof *list, compare_past);
+	json_map_init(&seen, base);
 	for (size_t i = 0; i < n; i++) {
 		struct merge_past *p = &list[i];
-		if (base != NULL && stamp_same(text_of(base, p->field), p->stamp)) p->seen = true;
+		if (base != NULL && stamp_same(text_in(&seen, p->field), p->stamp)) p->seen = true;
 		for (size_t k = 0; k < p->nby && !p->seen; k++) p->seen = was_seen(list, n, p->field, p->by[k]);
 	}
+	json_map_release(&seen);
 }
