@@ -438,8 +438,9 @@ static enum err add_revision(void *ctx, const struct record *rev)
 	return OK;
 }
 
-/* There may be a thousand, each with a long text: what a page of them takes is given back before the next. */
-#define PAST_PAGE 16
+/* There may be thousands, some with long texts: what a page of them takes is given back before the next. Not smaller, for
+ * each page is found by walking over the ones before it. */
+#define PAST_PAGE 128
 
 static enum err load_page(struct past *p, struct query *q)
 {
