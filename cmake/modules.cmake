@@ -1,24 +1,5 @@
 # Turns directories of sources into libraries and programs.
 
-# Directories whose inside has names that the floors beside them have too. What includes from one links with
-# roost_<dir>_closed, a single object that shows nothing but what begins with roost_; its own tests with roost_<dir>.
-set(ROOST_CLOSED client)
-
-function(roost_close dir)
-	set(object ${CMAKE_BINARY_DIR}/gen/${dir}.o)
-	add_custom_command(OUTPUT ${object} DEPENDS roost_${dir} VERBATIM
-		COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/gen
-		COMMAND ${CMAKE_C_COMPILER} -r -nostdlib -o ${object} -Wl,--whole-archive $<TARGET_FILE:roost_${dir}>
-			-Wl,--no-whole-archive
-		COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=roost_* ${object}
-		COMMENT "Closing ${dir}")
-	add_custom_target(roost_${dir}_object DEPENDS ${object})
-	add_library(roost_${dir}_closed INTERFACE)
-	add_dependencies(roost_${dir}_closed roost_${dir}_object)
-	target_include_directories(roost_${dir}_closed INTERFACE ${CMAKE_SOURCE_DIR}/include)
-	target_link_libraries(roost_${dir}_closed INTERFACE ${object})
-endfunction()
-
 # One static library per row of the layer table; a directory without sources is skipped.
 function(roost_layers table)
 	set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${table})
@@ -40,16 +21,11 @@ function(roost_layers table)
 		# The upper floor is linked first: what it calls is below it.
 		list(REVERSE uses)
 		foreach(below IN LISTS uses)
-			if(TARGET roost_${below}_closed)
-				target_link_libraries(roost_${dir} PUBLIC roost_${below}_closed)
-			elseif(TARGET roost_${below})
+			if(TARGET roost_${below})
 				target_link_libraries(roost_${dir} PUBLIC roost_${below})
 			endif()
 		endforeach()
 		target_link_libraries(roost_${dir} PUBLIC roost_deps)
-		if(dir IN_LIST ROOST_CLOSED)
-			roost_close(${dir})
-		endif()
 	endforeach()
 endfunction()
 

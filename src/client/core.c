@@ -176,7 +176,7 @@ void core_leave_call(struct core *c)
 {
 	rows_hand_over(c);
 	outbox_flush(c);
-	sync_tick(c);
+	core_sync_tick(c);
 	if (c->is_dirty) {
 		c->is_dirty = false;
 		tell(c, (struct core_event){.kind = CORE_EV_STATUS});
@@ -351,7 +351,7 @@ static void on_request(struct core *c, const struct ask *a, const struct json *f
 				    .conversation = text_of(f, "conversationId"),
 				    .text = text_of(f, "state"),
 				    .json = f});
-	stream_state(c, request, f);
+	core_stream_state(c, request, f);
 }
 
 static void on_left(struct core *c, const struct ask *a, const struct json *f)
@@ -673,7 +673,7 @@ int64_t core_next_ms(const struct core *c)
 	int64_t at = c->link == LINK_WAITING ? c->next_try_ms : NEVER;
 	at = MIN(at, alive_next_ms(c));
 	at = MIN(at, sync_next_ms(c));
-	at = MIN(at, seats_next_ms(c));
+	at = MIN(at, core_seats_next_ms(c));
 	return c->is_welcome ? MIN(at, c->outbox_wake_ms) : at;
 }
 
@@ -682,7 +682,7 @@ void core_tick(struct core *c, struct core_now now)
 	core_enter(c, now);
 	if (c->link == LINK_WAITING && now.boot_ms >= c->next_try_ms) link_try(c);
 	alive_tick(c);
-	seats_tick(c);
+	core_seats_tick(c);
 	core_leave_call(c);
 }
 
@@ -720,7 +720,7 @@ void core_free(struct core *c)
 	if (c == NULL) return;
 	outbox_free(c);
 	streams_free(c);
-	seats_free(c);
+	core_seats_free(c);
 	HASH_ITER (hh, c->asks, a, next) {
 		HASH_DEL(c->asks, a);
 		ask_free(a);

@@ -250,7 +250,7 @@ void sync_expired(struct core *c); /* the cursor is: everything again */
 #define SYNC_GATHER_MS 200         /* what is sent and received within this time is one reason to sync */
 void sync_want(struct core *c, int64_t in_ms);
 void sync_offline(struct core *c);
-void sync_tick(struct core *c);
+void core_sync_tick(struct core *c);
 int64_t sync_next_ms(const struct core *c);
 int sync_percent(const struct core *c);
 /* A record as on the wire; false: not a record. Tells of it when it is new. */
@@ -272,7 +272,7 @@ void forgotten_add(struct core *c, struct str session);
 
 void stream_delta(struct core *c, const struct json *frame);
 void stream_reset(struct core *c, const struct json *frame);
-void stream_state(struct core *c, struct str request, const struct json *fields); /* a Request's fields, or a push */
+void core_stream_state(struct core *c, struct str request, const struct json *fields); /* a Request's fields, or a push */
 void stream_running(struct core *c, struct str conversation, const struct json *running);
 void stream_committed(struct core *c, const struct json *message_fields);
 void stream_mine(struct core *c, struct str request, struct str conversation);
@@ -287,9 +287,9 @@ bool seat_is_primary(const struct core *c, const struct seat *s);
 void seat_has_left(struct core *c, struct str conversation); /* the daemon says so, or knows of none */
 void seats_online(struct core *c);
 void seats_offline(struct core *c);
-void seats_tick(struct core *c);
-int64_t seats_next_ms(const struct core *c);
-void seats_free(struct core *c);
+void core_seats_tick(struct core *c);
+int64_t core_seats_next_ms(const struct core *c);
+void core_seats_free(struct core *c);
 void seat_state(struct core *c, const struct ask *a, const struct json *frame);
 void seat_left(struct core *c, const struct json *frame);
 void seat_primary(struct core *c, const struct json *frame);

@@ -306,7 +306,7 @@ void seats_offline(struct core *c)
 	}
 }
 
-void seats_free(struct core *c)
+void core_seats_free(struct core *c)
 {
 	struct seat *s;
 	struct left *l;
@@ -506,7 +506,7 @@ void seat_unlocked(struct core *c, const struct json *f)
 	wake_locked(c, s);
 }
 
-void seats_tick(struct core *c)
+void core_seats_tick(struct core *c)
 {
 	struct seat *s;
 	core_op op;
@@ -521,7 +521,7 @@ void seats_tick(struct core *c)
 	}
 }
 
-int64_t seats_next_ms(const struct core *c)
+int64_t core_seats_next_ms(const struct core *c)
 {
 	const struct seat *s;
 	int64_t at = NEVER;

@@ -189,7 +189,7 @@ static bool is_open(struct str state)
 	return false;
 }
 
-void stream_state(struct core *c, struct str request, const struct json *fields)
+void core_stream_state(struct core *c, struct str request, const struct json *fields)
 {
 	struct str state = text_of(fields, "state"), conversation = text_of(fields, "conversationId");
 	int64_t attempt = int_of(fields, "attempt"), at = 0;

@@ -149,7 +149,7 @@ static void record_mean(struct core *c, struct str type, struct str name, const 
 					    .conversation = text_of(fields, "conversationId"),
 					    .text = text_of(fields, "state"),
 					    .json = fields});
-		stream_state(c, name, fields);
+		core_stream_state(c, name, fields);
 	} else if (str_eq(type, STR("Revision")) && is_new && c->synced_ms > 0 && !c->is_resyncing) {
 		note_conflict(c, name, fields);
 	}
@@ -348,7 +348,7 @@ static void ack_send(struct core *c)
 	frame_send(c, &w);
 }
 
-void sync_tick(struct core *c)
+void core_sync_tick(struct core *c)
 {
 	int64_t now = c->now.boot_ms;
 	if (!c->is_welcome || c->link != LINK_UP) return;

@@ -284,7 +284,7 @@ static void close_parts(struct server *s)
 	if (s->http != NULL) http_server_free(s->http);
 	if (s->work != NULL) work_free(s->work);
 	if (s->providers != NULL) providers_free(s->providers);
-	auto_free(s);
+	auto_watches_free(s);
 	queue_watches_free(s);
 	seats_free(s->seats);
 	live_users_free(s);

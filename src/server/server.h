@@ -379,7 +379,7 @@ void auto_session(struct server *s, int64_t user, const struct record *session, 
 /* Ends the session's run if its time is up. */
 void auto_expire(struct server *s, int64_t user, struct str session_id);
 void auto_tick(struct server *s); /* once a second */
-void auto_free(struct server *s);
+void auto_watches_free(struct server *s);
 
 /* ---- queues of sessions ----------------------------------------------------------------------------------------- */
 

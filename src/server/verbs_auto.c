@@ -157,7 +157,7 @@ void auto_tick(struct server *s)
 	}
 }
 
-void auto_free(struct server *s)
+void auto_watches_free(struct server *s)
 {
 	struct auto_watch *a, *next;
 	HASH_ITER (hh, s->auto_watches, a, next) unwatch(s, a);
