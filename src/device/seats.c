@@ -17,7 +17,7 @@
 #define TYPING_MS 1000 /* between two changes because of typing */
 #define GRAIN_MS 50
 
-static struct seat *next_live(const struct seating *t, const struct seat *but)
+struct seat *seats_next_live(const struct seating *t, const struct seat *but)
 {
 	struct seat *k;
 	TAILQ_FOREACH (k, &t->line, in_line)
@@ -146,7 +146,7 @@ static bool elect(struct seats *s, struct seating *t, int64_t now)
 		if (typed_due) propose_primary(s, t, t->typed, NULL);
 		return typed_due;
 	}
-	next = seats_is_live(t->typed) ? t->typed : next_live(t, NULL);
+	next = seats_is_live(t->typed) ? t->typed : seats_next_live(t, NULL);
 	if (next == NULL) {
 		if (!t->is_leaving || t->primary[0] == '\0' || is != NULL) return false;
 		propose_primary(s, t, NULL, NULL);
@@ -192,7 +192,7 @@ static void judge(struct seats *s, struct seating *t, struct ask *a)
 		}
 		TAILQ_REMOVE(&t->line, is, in_line);
 		TAILQ_INSERT_TAIL(&t->line, is, in_line);
-		propose_primary(s, t, next_live(t, is), a);
+		propose_primary(s, t, seats_next_live(t, is), a);
 		break;
 	case SEATS_TRANSFER:
 		to = seats_seat_of(s, t, a->to);
@@ -546,7 +546,7 @@ static bool is_to_be_watched(const struct guest *g)
 {
 	struct seat *k;
 	TAILQ_FOREACH (k, &g->seats, in_guest)
-		if (strcmp(k->at->primary, g->id) == 0 && next_live(k->at, k) != NULL) return true;
+		if (strcmp(k->at->primary, g->id) == 0 && seats_next_live(k->at, k) != NULL) return true;
 	return false;
 }
 

@@ -106,6 +106,8 @@ char *seats_key_dup(int64_t user, struct str id, size_t *len); /* the key of the
 void seats_set(char **dst, struct str v);                      /* replaces a heap string */
 
 /* seats.c */
+/* The first in line that is live and not `but`; NULL: there is none. */
+struct seat *seats_next_live(const struct seating *t, const struct seat *but);
 void seats_arm(struct seats *s, int64_t at_ms); /* something is due then */
 /* Answers and forgets a question that is in no list any more. */
 void seats_answer(struct seats *s, struct seating *t, struct ask *a, enum err e);

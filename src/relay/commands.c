@@ -249,7 +249,7 @@ enum err request_find(struct txn *t, int64_t user, struct str id, struct record 
 enum err cmd_retry_run(struct txn *t, struct store_op *op)
 {
 	struct cmd_retry *c = CONTAINER_OF(op, struct cmd_retry, op);
-	struct record r;
+	struct record r = {0};
 	enum err e = request_find(t, c->user, c->request_id, &r, &c->job, &op->info);
 	struct session session;
 	if (e == OK) e = look_at_session(t, &c->job, &session);

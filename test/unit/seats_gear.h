@@ -9,9 +9,8 @@
 
 #include <cmocka.h>
 
-#include "../../src/device/seats.c"
-#include "../../src/device/seats_find.c"
-#include "../../src/device/seats_lock.c"
+#include "base/limits.h"
+#include "device/seats_priv.h"
 
 #define MAX_TOKENS 400
 #define MAX_QUEUE 64

@@ -169,9 +169,9 @@ static void past_the_limit_the_oldest_is_forgotten(void **state)
 			add(d, text, 1, i + 1, i);
 			assert_int_equal(find(d, text, 2), i + 1);
 			if (i < most) continue;
-			(void)snprintf(text, sizeof text, "%lld", (long long)(i - most));
+			(void)snprintf(text, sizeof text, "%lld", (long long)i - most);
 			assert_int_equal(find(d, text, 2), 0);
-			(void)snprintf(text, sizeof text, "%lld", (long long)(i - most + 1));
+			(void)snprintf(text, sizeof text, "%lld", (long long)i - most + 1);
 			assert_int_equal(find(d, text, 2), i - most + 2);
 		}
 		assert_int_equal(duplicates_count(d), most);

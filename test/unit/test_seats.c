@@ -1,6 +1,8 @@
 /* Who is primary: the rules of device/seats.h, one by one. */
 #include "seats_gear.h"
 
+#include "device/seats.h"
+
 /* ---- the primary ------------------------------------------------------------------------------------------------ */
 
 static void first_joined_device_is_primary_at_once(void **state)

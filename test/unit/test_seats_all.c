@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "device/seats.h"
 
 struct path {
 	unsigned char in[12];
@@ -157,7 +158,7 @@ static void check_at_rest(struct rig *r)
 	assert_string_equal(t->holder, r->row.holder);
 	assert_string_equal(t->holder, ""); /* every lease is over by now */
 	assert_true(TAILQ_EMPTY(&t->waiting));
-	if (next_live(t, NULL) == NULL) return;
+	if (seats_next_live(t, NULL) == NULL) return;
 	assert_int_equal(t->term, r->row.term);
 	assert_string_equal(t->primary, r->row.primary);
 	if (t->is_vacant) assert_string_equal(t->primary, "");

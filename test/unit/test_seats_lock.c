@@ -1,6 +1,8 @@
 /* Who holds a session's lock: the rules of device/seats.h, one by one. */
 #include "seats_gear.h"
 
+#include "device/seats.h"
+
 /* ---- the lock --------------------------------------------------------------------------------------------------- */
 
 static void lock_is_granted_renewed_and_refused_to_others(void **state)
