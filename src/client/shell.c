@@ -30,7 +30,8 @@ bool shell_has_headroom(size_t n)
 static void *uv_take(size_t n)
 {
 	void *p = malloc(n);
-	return p != NULL ? p : reserve_alloc(n);
+	if (p == NULL) p = reserve_alloc(n);
+	return p;
 }
 
 static void *uv_grow(void *p, size_t n)

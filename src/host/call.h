@@ -15,7 +15,7 @@
 #include "provider/provider.h"
 #include "store/store.h"
 
-struct providers; /* the configured providers and their models */
+struct providers; /* host/providers.h */
 struct provider_call;
 
 struct call_spec {
@@ -42,30 +42,5 @@ struct provider_call *provider_call_start(struct providers *p, const struct call
 void provider_call_cancel(struct provider_call *c);
 /* Back-pressure. Text that had been read already may still come; a paused call has no silence deadline. */
 void provider_call_pause(struct provider_call *c, bool paused);
-
-/* One configured provider. Strings are copied by providers_new. */
-struct provider_config {
-	const char *name;          /* prefix of its model ids: "lmstudio" */
-	const char *dialect;       /* "openai", "local", "silent" */
-	const char *base_url;      /* "http://127.0.0.1:1234/v1" */
-	const char *key_file;      /* holds the API key, mode 0600; NULL none */
-	const char *const *models; /* ids without prefix, NULL-terminated; NULL: any id is passed on */
-	int64_t concurrency;       /* 0: limits.running_per_provider */
-	bool allow_private;        /* the base URL may be on loopback or a private network */
-};
-/* local:test and local:silent are always there. Key files are read here, once. ERR_CONFIG names the provider and what
- * is wrong with it. `limits` must outlive the providers. */
-MUST_USE enum err providers_new(uv_loop_t *loop, const struct limits *limits, const struct provider_config *configs,
-				size_t n, struct providers **out, struct errinfo *info);
-/* Cancels what runs. Not from a callback. The loop must turn once more before it is closed. */
-void providers_free(struct providers *p);
-
-/* Registry. The index of a model's provider (for slots and fairness), -1 for an unknown model. */
-int providers_index(const struct providers *p, struct str model);
-size_t providers_count(const struct providers *p);
-int64_t providers_concurrency(const struct providers *p, int index);
-struct str providers_name(const struct providers *p, int index);
-/* {"models":[{"id","provider","default"}]}; of a provider without a list of models only the default one, if it is. */
-void providers_models_json(const struct providers *p, struct str default_model, struct buf *out);
 
 #endif

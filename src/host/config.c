@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/json.h"
+
 #define FILE_BYTES_MAX (1 << 20)
 #define NEAR_MAX 3
 

@@ -12,7 +12,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "host/call.h"
+#include "host/providers.h"
 
 /* CFG_TEXT "" is none; CFG_PATH is text where "~/" is the home directory and a relative path is beside the file that
  * holds the key; CFG_LIST is a list of texts; CFG_FLAG true or false; CFG_LEVEL error, warn, info or debug. */

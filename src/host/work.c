@@ -94,7 +94,7 @@ static void *call_start(void *ctx, struct job *j, const struct talk_message *mes
 	struct call_message *list = xmalloc(xmul(MAX(n, (size_t)1), sizeof *list));
 	struct json_doc *params = NULL;
 	for (size_t i = 0; i < n; i++)
-		list[i] = (struct call_message){talk_role_name(messages[i].role), messages[i].text};
+		list[i] = (struct call_message){.role = talk_role_name(messages[i].role), .text = messages[i].text};
 	if (q->params.n > 0 && json_parse(q->params, &params, NULL) != OK) params = NULL;
 	*r = (struct running){.work = w, .job = j, .frozen = w->freeze_worker};
 	w->freeze_worker = false;
@@ -309,27 +309,35 @@ static void on_watch(uv_timer_t *t)
 	if (w->o.watched != NULL) w->o.watched(w->o.ctx);
 }
 
+/* A step a command, so that others come in between. */
+struct compacting {
+	struct store_op op;
+	struct store *store;
+	bool more;
+};
+
 static enum err compact_run(struct txn *t, struct store_op *op)
 {
-	bool more = true;
-	enum err e = OK;
-	while (e == OK && more) e = txn_compact(t, op->now_ms, &more);
-	return e;
+	return txn_compact(t, op->now_ms, &CONTAINER_OF(op, struct compacting, op)->more);
 }
 
 static void compact_done(struct store_op *op)
 {
+	struct compacting *c = CONTAINER_OF(op, struct compacting, op);
 	if (op->err != OK) log_warn("compaction: %s", err_sentence(&op->info, op->err));
+	bool go_on = op->err == OK && c->more;
 	store_op_release(op);
-	free(op);
+	if (go_on) store_submit(c->store, op);
+	else free(c);
 }
 
 static void on_compact(uv_timer_t *t)
 {
 	struct work *w = t->data;
-	struct store_op *op = xcalloc(1, sizeof *op);
-	store_op_init(op, compact_run, compact_done, 0, clock_wall_ms());
-	store_submit(w->o.store, op);
+	struct compacting *c = xcalloc(1, sizeof *c);
+	c->store = w->o.store;
+	store_op_init(&c->op, compact_run, compact_done, 0, clock_wall_ms());
+	store_submit(c->store, &c->op);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */

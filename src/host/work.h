@@ -11,6 +11,7 @@
 
 #include "event/journal.h"
 #include "host/call.h"
+#include "host/providers.h"
 #include "relay/relay.h"
 
 struct work;

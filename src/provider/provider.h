@@ -1,101 +1,151 @@
 /* Dialects: how a kind of provider is asked, and how its answer is read. Pure: a dialect is told everything and touches
  * nothing; host/call.c moves the bytes.
  *
- * Life of an answer: init, head, feed for every piece of the body, end, release. The parser hands text out as it comes,
- * in whole, valid UTF-8 characters; everything else (finish reason, usage, what went wrong and whether trying again may
- * help) is in the outcome that `end` gives.
- *
- * When is an answer complete? When the provider said so: by a finish reason or its dialect's last mark. A stream that
- * ends without either was cut, however politely it ended; one that said so is complete, however rudely the connection
- * broke afterwards. A complete answer without any text is an error, since there is nothing to store as a reply. */
+ * A dialect is two things: `build`, which makes a request of what is asked, and a reader's style (provider/answer.h),
+ * which makes text of the events of an answer. All that dialects have in common (framing, sizes, kinds of bodies, errors,
+ * when an answer is complete) is done once, in answer.c and error.c. */
 #ifndef ROOST_PROVIDER_PROVIDER_H
 #define ROOST_PROVIDER_PROVIDER_H
 
-#include "base/arena.h"
 #include "base/json.h"
+#include "provider/params.h"
+
+/* ---- what is asked ----------------------------------------------------------------------------------------------- */
+
+enum part_kind {
+	PART_TEXT,
+	PART_IMAGE,
+	PART_FILE,
+	PART_TOOL_CALL,   /* the model asked for a tool */
+	PART_TOOL_RESULT, /* what the tool said */
+	PART_THINKING     /* what the model thought before a tool call: some want it back */
+};
+
+struct call_part {
+	enum part_kind kind;
+	struct str text; /* the text; of a tool call its arguments, a JSON object; of a tool's result what it said */
+	struct str name; /* of a file; of a tool */
+	struct str id;   /* of a tool call, and of the result that belongs to it */
+	struct str media_type; /* "image/png" */
+	struct str bytes;      /* of an image or a file, as they are */
+	struct str seal;       /* what the provider wants back unchanged (a signature); STR_NONE */
+	bool is_error;         /* of a tool's result */
+};
 
 struct call_message {
-	struct str role, text; /* "user", "assistant", "system" */
+	struct str role, text;         /* "user", "assistant", "system" */
+	const struct call_part *parts; /* come after the text */
+	size_t nparts;
 };
 
-struct call_usage {
-	int64_t input_tokens, output_tokens; /* -1 unknown; output includes thinking */
-	bool estimated;
-};
+struct model_info; /* provider/models.h */
 
-struct call_outcome {
-	enum err err;             /* OK: the answer is complete */
-	struct errinfo info;      /* says what the provider said, cleaned; retry_after_ms when it asked for a wait */
-	bool retryable;           /* trying again may help */
-	struct str finish_reason; /* "stop", "length", …; "" unknown; lives as long as the parser */
-	struct call_usage usage;
-};
-
-/* What is asked. */
 struct provider_ask {
 	struct str base_url;                 /* "http://127.0.0.1:1234/v1", no slash at the end */
 	struct str key;                      /* API key; STR_NONE none */
 	struct str model;                    /* as the provider names it */
+	const struct model_info *about;      /* what the registry knows of it; NULL nothing */
 	const struct call_message *messages; /* oldest first */
 	size_t nmessages;
-	const struct json *params; /* an object or NULL */
+	const struct params *params;
 };
+
+/* All system prompts of an ask, params.system first, joined by an empty line: for APIs that take one text. */
+void ask_system(const struct provider_ask *ask, struct buf *out);
 
 /* The request a dialect made of it. Holds the key: release wipes. */
 struct wire_request {
 	const char *method;
 	char *url;
-	char *headers[8]; /* "Name: value", NULL-terminated */
+	char *headers[10]; /* "Name: value", NULL-terminated */
 	struct buf body;
 };
+#define WIRE_BODY_MAX ((size_t)64 << 20)
+/* Begins a POST of JSON to base_url + path. */
+void wire_request_init(struct wire_request *r, struct str base_url, const char *path_fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 void wire_request_add_header(struct wire_request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The last step of a build: `e`, or ERR_TOO_LARGE when the body grew too large. On an error the request is released. */
+MUST_USE enum err wire_request_end(struct wire_request *r, enum err e, struct errinfo *info);
 void wire_request_release(struct wire_request *r);
+/* One JSON string: the bytes in base64 behind `prefix`. */
+void wire_put_base64(struct jw *w, const char *prefix, struct str bytes);
 
-enum answer_kind { ANSWER_TEXT, ANSWER_THINKING };
+/* ---- how it ended ------------------------------------------------------------------------------------------------ */
 
-/* Where an answer goes and what bounds it. */
-struct answer_sink {
-	bool (*text)(void *ctx, enum answer_kind kind,
-		     struct str text); /* never empty; false: nothing more is wanted */
-	void *ctx;
-	int64_t answer_bytes; /* most text and thinking together */
-	int64_t now_ms;       /* wall time, for a Retry-After that names a date */
-	struct str key;       /* kept out of error texts */
+struct call_usage {
+	int64_t input_tokens,
+		output_tokens; /* -1 unknown; input includes what a cache served, output includes thinking */
+	int64_t thinking_tokens, cache_read_tokens, cache_write_tokens; /* of those; -1 unknown */
+	int64_t cost_ticks;                                             /* billed, in 1e-10 USD; -1 unknown */
+	bool estimated;
 };
+#define USAGE_UNKNOWN ((struct call_usage){-1, -1, -1, -1, -1, -1, false})
 
-enum feed {
-	FEED_MORE,
-	FEED_COMPLETE, /* the last mark was seen; what may follow is of no interest */
-	FEED_STOP,     /* an error, a limit, or `text` said false: close the connection and call end */
+/* Why a call failed, for the retry policy. */
+/* clang-format off */
+/*        symbol            name            tried again */
+#define FAIL_MAP(X)                                                                     \
+	X(FAIL_NONE,        "none",         false) /* it did not */                         \
+	X(FAIL_NETWORK,     "network",      true)  /* not reached, nothing was sent */      \
+	X(FAIL_TIMEOUT,     "timeout",      true)                                           \
+	X(FAIL_CUT,         "interrupted",  true)  /* broke off */                          \
+	X(FAIL_RATE,        "rate_limit",   true)  /* too many requests or tokens */        \
+	X(FAIL_OVERLOADED,  "overloaded",   true)                                           \
+	X(FAIL_SERVER,      "server_error", true)                                           \
+	X(FAIL_QUOTA,       "quota",        false) /* paid-for use is used up */            \
+	X(FAIL_AUTH,        "auth",         false)                                          \
+	X(FAIL_MODEL,       "model",        false) /* no such model for this key */         \
+	X(FAIL_CONTEXT,     "context",      false) /* the conversation is too long */       \
+	X(FAIL_FILTER,      "filtered",     false) /* withheld for its content */           \
+	X(FAIL_INVALID,     "invalid",      false) /* the request is wrong */               \
+	X(FAIL_LIMIT,       "limit",        false) /* the answer broke a limit of ours */
+/* clang-format on */
+enum fail {
+#define X(sym, name, again) sym,
+	FAIL_MAP(X)
+#undef X
+		FAIL_COUNT
 };
+const char *fail_name(enum fail f);
+bool fail_retryable(enum fail f);
+enum err fail_err(enum fail f); /* the error people see */
 
+struct call_outcome {
+	enum err err;             /* OK: the answer is complete */
+	enum fail fail;           /* with an error */
+	struct errinfo info;      /* says what the provider said, cleaned; retry_after_ms when it asked for a wait */
+	bool retryable;           /* trying again may help */
+	struct str finish_reason; /* one of the finish words; "" unknown */
+	struct str request_id;    /* the provider's own name for the call; "" unknown */
+	struct str parts;         /* tool calls, a JSON array of parts as messages have them; "" none */
+	struct call_usage usage;
+}; /* strings live as long as the reader */
+
+/* ---- dialects ---------------------------------------------------------------------------------------------------- */
+
+struct answer_style;
 struct dialect {
 	const char *name;
-	/* ERR_BAD_FIELD when a parameter cannot be sent. */
+	/* ERR_BAD_FIELD when a parameter or a part cannot be sent. */
 	enum err (*build)(const struct provider_ask *ask, struct wire_request *out, struct errinfo *info);
-	size_t parser_size;
-	void (*init)(void *parser, const struct answer_sink *sink);
-	void (*head)(void *parser, int status, struct str headers);
-	enum feed (*feed)(void *parser, struct str piece);
-	/* How the transport ended (OK: as HTTP says), and its sentence. */
-	void (*end)(void *parser, enum err transport, const struct errinfo *info, struct call_outcome *out);
-	void (*release)(void *parser);
+	const struct answer_style *style;
 };
 
-extern const struct dialect dialect_openai;
-/* The dialect over HTTP of that name, or NULL. */
+extern const struct dialect dialect_openai; /* chat completions */
+/* The dialect of that name, or NULL. */
 const struct dialect *dialect_find(struct str name);
 
-/* ---- what dialects share ----------------------------------------------------------------------------------------- */
+/* ---- what an error means (error.c) ------------------------------------------------------------------------------- */
 
 /* Value of a header in raw head lines, trimmed; STR_NONE when absent. */
 struct str head_value(struct str headers, const char *name);
 
-/* Fills err, info and retryable from an answer that is not 2xx. `body` is as much of it as was kept: JSON in one of the
- * usual shapes, or anything. */
-void classify_status(int status, struct str headers, struct str body, const struct answer_sink *sink,
+/* Fills what `out` says of an error from an answer that is not 2xx. `body` is as much of it as was kept: JSON in one of
+ * the usual shapes, or anything. `now_ms`: wall time, for a Retry-After that names a date; `key` is kept out of texts. */
+void classify_status(int status, struct str headers, struct str body, int64_t now_ms, struct str key,
 		     struct call_outcome *out);
 /* The same from an error inside an answer: {"error":{"message","type","code"}}, {"error":"…"} or such an object. */
-void classify_error(const struct json *root, const struct answer_sink *sink, struct call_outcome *out);
+void classify_error(const struct json *root, struct str key, struct call_outcome *out);
 
 #endif

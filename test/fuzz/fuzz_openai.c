@@ -2,7 +2,7 @@
  * size of pieces, the rest is the body. Text must be valid UTF-8 in whole characters, the outcome consistent, and the same
  * in pieces as whole. */
 #include "base/utf8.h"
-#include "provider/provider.h"
+#include "provider/answer.h"
 
 struct got {
 	struct buf text[2];
@@ -24,14 +24,13 @@ static void run(int status, enum err transport, const char *p, size_t n, size_t 
 	const struct dialect *d = &dialect_openai;
 	struct answer_sink sink = {note, g, 10000, 0, STR("sk-0123456789abcdef")};
 	struct errinfo info = {0};
-	void *parser = xcalloc(1, d->parser_size);
 	*g = (struct got){.text = {BUF_INIT(BUF_NO_LIMIT), BUF_INIT(BUF_NO_LIMIT)}};
 	(void)err_set(&info, transport, "broke");
-	d->init(parser, &sink);
-	d->head(parser, status, STR(head));
+	struct answer *parser = answer_new(d, &sink);
+	answer_head(parser, status, STR(head));
 	for (size_t at = 0; at < n; at += piece)
-		if (d->feed(parser, str_n(p + at, MIN(piece, n - at))) == FEED_STOP) break;
-	d->end(parser, transport, &info, &g->o);
+		if (answer_feed(parser, str_n(p + at, MIN(piece, n - at))) == FEED_STOP) break;
+	answer_end(parser, transport, &info, &g->o);
 	ASSERT(str_copy(g->o.finish_reason, g->finish, sizeof g->finish));
 	ASSERT(g->o.err != OK || g->text[ANSWER_TEXT].n > 0);
 	ASSERT(g->o.err == OK || g->o.info.text[0] != '\0');
@@ -39,8 +38,7 @@ static void run(int status, enum err transport, const char *p, size_t n, size_t 
 	ASSERT(strstr(g->o.info.text, "0123456789abcdef") == NULL);
 	ASSERT(utf8_is_valid(str_c(g->o.info.text)));
 	for (const char *c = g->o.info.text; *c != '\0'; c++) ASSERT((unsigned char)*c >= 0x20);
-	d->release(parser);
-	free(parser);
+	answer_free(parser);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

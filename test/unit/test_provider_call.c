@@ -1,5 +1,6 @@
 /* Whole calls: registry, deadlines, limits and both kinds of provider, against a scripted server. */
 #include "host/call.h"
+#include "host/providers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,7 +61,7 @@ static const struct call_hooks hooks = {on_connected, on_text, on_done};
 
 static void start(struct fixture *f, struct told *t, const char *model, const char *params)
 {
-	const struct call_message messages[] = {{STR("user"), STR("hello pigeon")}};
+	const struct call_message messages[] = {{.role = STR("user"), .text = STR("hello pigeon")}};
 	struct json_doc *doc = NULL;
 	if (params != NULL) assert_int_equal(json_parse(str_c(params), &doc, NULL), OK);
 	struct call_spec spec = {str_c(model), messages, 1, json_root(doc), 7, 1};

@@ -1,5 +1,5 @@
 /* The dialect's parser over answers as servers give them; every one in pieces of several sizes. */
-#include "provider/provider.h"
+#include "provider/answer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 
 struct got {
 	struct buf text, thinking;
-	char finish[32];
+	char finish[32], parts[400];
 	struct call_outcome o;
 	int64_t answer_bytes;
 };
@@ -28,20 +28,19 @@ static void run(int status, const char *headers, struct str body, size_t piece, 
 	const struct dialect *d = dialect_find(STR("openai"));
 	struct answer_sink sink = {note, g, g->answer_bytes > 0 ? g->answer_bytes : 100000, 0, STR("sk-abcdefgh1234")};
 	struct errinfo info = {0};
-	void *p = xcalloc(1, d->parser_size);
+	struct answer *p = answer_new(d, &sink);
 	(void)err_set(&info, transport, "the transport broke");
 	buf_init(&g->text, 1 << 20);
 	buf_init(&g->thinking, 1 << 20);
 	buf_add(&g->text, "", 0);
 	buf_add(&g->thinking, "", 0);
-	d->init(p, &sink);
-	d->head(p, status, str_c(headers));
+	answer_head(p, status, str_c(headers));
 	for (size_t at = 0; at < body.n; at += piece)
-		if (d->feed(p, str_n(body.p + at, MIN(piece, body.n - at))) == FEED_STOP) break;
-	d->end(p, transport, &info, &g->o);
+		if (answer_feed(p, str_n(body.p + at, MIN(piece, body.n - at))) == FEED_STOP) break;
+	answer_end(p, transport, &info, &g->o);
 	assert_true(str_copy(g->o.finish_reason, g->finish, sizeof g->finish));
-	d->release(p);
-	free(p);
+	assert_true(str_copy(g->o.parts, g->parts, sizeof g->parts));
+	answer_free(p);
 }
 
 static void done_with(struct got *g)
@@ -98,14 +97,13 @@ static const struct row {
 	{"200 with an error body", "{\"error\":{\"message\":\"no credits\",\"code\":\"insufficient_quota\"}}", OK, ERR_PROVIDER_REFUSED, "", "", "", false, -1, "no credits"},
 	{"an answer that does not stream", "\n {\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}", OK, OK, "Hi", "", "stop", false, 2, NULL},
 	{"half an answer that does not stream", "{\"choices\":[{\"index\":0,\"message\":{\"con", ERR_PROVIDER_CUT, ERR_PROVIDER_CUT, "", "", "", true, -1, "transport"},
-	{"JSON of another kind", "{\"ok\":true}", OK, ERR_PROVIDER, "", "", "", true, -1, "choices"},
+	{"JSON of another kind", "{\"ok\":true}", OK, ERR_PROVIDER, "", "", "", true, -1, "no answer of a model"},
 	{"a web page", "<!doctype html><title>Login</title>", OK, ERR_PROVIDER, "", "", "", true, -1, "neither"},
 	{"a chunk that is not JSON", HI "data: oops\n\n", OK, ERR_PROVIDER_CUT, "Hi there", "", "", true, -1, "JSON"},
 	{"a chunk that is not an object", "data: [1]\n\n", OK, ERR_PROVIDER_CUT, "", "", "", true, -1, "JSON"},
 	{"no text at all", FINISH("stop") DONE, OK, ERR_PROVIDER, "", "", "stop", true, -1, "without any text"},
 	{"only thinking, then the limit", CHUNK("{\"reasoning_content\":\"hm\"}") FINISH("length") DONE, OK, ERR_PROVIDER_REFUSED, "", "hm", "length", false, -1, "maxTokens"},
 	{"a content filter", FINISH("content_filter") DONE, OK, ERR_PROVIDER_REFUSED, "", "", "content_filter", false, -1, "filter"},
-	{"a tool call", CHUNK("{\"tool_calls\":[{\"index\":0}]}") FINISH("tool_calls") DONE, OK, ERR_PROVIDER_REFUSED, "", "", "tool_calls", false, -1, "tool"},
 };
 /* clang-format on */
 
@@ -183,6 +181,24 @@ static void statuses_say_whether_to_try_again_and_when(void **state)
 	}
 }
 
+static void tool_calls_are_put_together(void **state)
+{
+	(void)state;
+	struct got g = {0};
+	run(200, "",
+	    STR(CHUNK(
+		    "{\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"function\":{\"name\":\"add\",\"arguments\":\"{\\\"a\\\"\"}}]}")
+			CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\":1}\"}}]}")
+				CHUNK("{\"tool_calls\":[{\"index\":1,\"id\":\"c2\",\"function\":{\"name\":\"now\"}}]}")
+					FINISH("tool_calls") DONE),
+	    3, OK, &g);
+	assert_int_equal(g.o.err, OK);
+	assert_string_equal(g.finish, "tool_calls");
+	assert_string_equal(g.parts, "[{\"type\":\"tool_call\",\"id\":\"c1\",\"name\":\"add\",\"arguments\":{\"a\":1}},"
+				     "{\"type\":\"tool_call\",\"id\":\"c2\",\"name\":\"now\",\"arguments\":{}}]");
+	done_with(&g);
+}
+
 static void an_answer_beyond_its_limit_ends(void **state)
 {
 	(void)state;
@@ -198,11 +214,19 @@ static void an_answer_beyond_its_limit_ends(void **state)
 static enum err build(const char *base_url, const char *key, const char *params, struct wire_request *r,
 		      struct errinfo *info)
 {
-	const struct call_message messages[] = {{STR("system"), STR("be \"brief\"")}, {STR("user"), STR("h\xc3\xa4?")}};
+	const struct call_message messages[] = {{.role = STR("system"), .text = STR("be \"brief\"")},
+						{.role = STR("user"), .text = STR("h\xc3\xa4?")}};
 	struct json_doc *doc = NULL;
 	if (params != NULL) assert_int_equal(json_parse(str_c(params), &doc, NULL), OK);
-	struct provider_ask ask = {str_c(base_url), str_c(key), STR("m"), messages, 2, json_root(doc)};
-	enum err e = dialect_find(STR("openai"))->build(&ask, r, info);
+	struct params p;
+	struct provider_ask ask = {.base_url = str_c(base_url),
+				   .key = str_c(key),
+				   .model = STR("m"),
+				   .messages = messages,
+				   .nmessages = 2,
+				   .params = &p};
+	enum err e = params_read(json_root(doc), &p, info);
+	if (e == OK) e = dialect_find(STR("openai"))->build(&ask, r, info);
 	json_free(doc);
 	return e;
 }
@@ -221,7 +245,7 @@ static void a_request_is_what_servers_expect(void **state)
 		r.body.p,
 		"{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"be \\\"brief\\\"\"},"
 		"{\"role\":\"user\",\"content\":\"h\xc3\xa4?\"}],\"stream\":true,\"stream_options\":{\"include_usage\":true},"
-		"\"max_tokens\":5,\"temperature\":0.5,\"top_k\":40}");
+		"\"temperature\":0.5,\"top_k\":40,\"max_tokens\":5}");
 	bool authorized = false;
 	for (char **h = r.headers; *h != NULL; h++)
 		authorized = authorized || strcmp(*h, "Authorization: Bearer sk-1") == 0;
@@ -259,6 +283,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_are_read_as_they_are_given),
 		cmocka_unit_test(statuses_say_whether_to_try_again_and_when),
+		cmocka_unit_test(tool_calls_are_put_together),
 		cmocka_unit_test(an_answer_beyond_its_limit_ends),
 		cmocka_unit_test(a_request_is_what_servers_expect),
 		cmocka_unit_test(a_parameter_that_cannot_be_sent_is_named),
