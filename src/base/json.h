@@ -11,6 +11,7 @@
 #ifndef ROOST_BASE_JSON_H
 #define ROOST_BASE_JSON_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 
 #define JSON_DEPTH_MAX 64
@@ -25,8 +26,11 @@ void json_free(struct json_doc *doc);
 const struct json *json_root(const struct json_doc *doc);
 
 enum json_type json_type(const struct json *v);
-const struct json *json_get(const struct json *obj, const char *key);
 const struct json *json_getn(const struct json *obj, struct str key);
+static inline const struct json *json_get(const struct json *obj, const char *key)
+{
+	return json_getn(obj, str_c(key));
+}
 size_t json_len(const struct json *v); /* members or elements; 0 for anything else */
 bool json_str(const struct json *v, struct str *out);
 bool json_int(const struct json *v, int64_t *out); /* JSON_INT, or a JSON_REAL that is whole and exact */
@@ -56,6 +60,8 @@ bool json_next(struct json_iter *it);
 
 /* Appends the value as JSON text. Numbers are written as they stood. */
 void json_write(struct buf *b, const struct json *v);
+/* The same as a string of the arena. */
+struct str json_text(struct arena *arena, const struct json *v);
 
 /* Field by field, for a frame or a record: false and an errinfo that names the field when it has another type;
  * when it is absent, *out is left alone and the answer is `optional`. */

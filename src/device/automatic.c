@@ -228,7 +228,7 @@ static enum err start(const struct automatic *a, struct cmd_automatic *c, struct
 	struct run *run = &h->run;
 	struct json_doc *params = NULL;
 	if (c->session.is_killed) {
-		enum err e = session_newest(a->t, c->record.zone, &c->session.next_id);
+		enum err e = session_newest(a->t, c->record.conv, &c->session.next_id);
 		if (e != OK) return e;
 		return err_set(&c->op.info, ERR_SESSION_KILLED, "session %.*s was cleared; the current one is %.*s",
 			       STR_ARG(c->session_id), STR_ARG(c->session.next_id));

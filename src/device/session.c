@@ -72,7 +72,6 @@ static void write_lock(struct jw *w, const struct session_lock *l)
 void session_write(const struct session *s, struct record *r, struct arena *arena)
 {
 	struct buf patch = BUF_INIT(BUF_NO_LIMIT), merged = BUF_INIT(BUF_NO_LIMIT);
-	struct json_doc *doc = NULL;
 	struct jw w = JW(&patch);
 	jw_obj(&w);
 	jw_kstr(&w, "conversationId", s->conversation_id);
@@ -93,12 +92,9 @@ void session_write(const struct session *s, struct record *r, struct arena *aren
 	}
 	jw_obj_end(&w);
 	/* Both texts are objects this program wrote or checked, and no limit stands in the way. */
-	enum err e = json_parse(buf_str(&patch), &doc, NULL);
-	ASSERT(e == OK);
-	e = fields_merge(r->fields.n > 0 ? r->fields : STR("{}"), json_root(doc), POLICY_CHANGED_KEYS, &merged, NULL);
+	enum err e = fields_patch(r->fields, buf_str(&patch), &merged);
 	ASSERT(e == OK);
 	r->fields = arena_str(arena, buf_str(&merged));
-	json_free(doc);
 	buf_release(&patch);
 	buf_release(&merged);
 }
@@ -114,17 +110,24 @@ enum err session_find(struct txn *t, int64_t user, struct str id, struct record 
 	return e == OK ? session_read(s, r, txn_arena(t)) : e;
 }
 
-enum err session_newest(struct txn *t, uint32_t zone, struct str *id)
+enum err session_current(struct txn *t, const struct record *conv, struct str *out)
 {
-	struct record r;
-	struct session s;
-	for (;;) {
-		enum err e = txn_get(t, zone, RT_SESSION, *id, &r);
-		if (e == OK) e = session_read(&s, &r, txn_arena(t));
-		if (e != OK) return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
-		if (!s.is_killed) return OK;
-		*id = s.next_id;
-	}
+	struct json_doc *doc = NULL;
+	if (json_parse(conv->fields, &doc, NULL) != OK) return ERR_CORRUPT;
+	*out = copy_of(json_root(doc), "currentSessionId", txn_arena(t));
+	json_free(doc);
+	return OK;
+}
+
+enum err session_newest(struct txn *t, int64_t conv_row, struct str *id)
+{
+	struct record conv;
+	struct str current;
+	enum err e = txn_get_row(t, conv_row, &conv);
+	if (e == OK) e = session_current(t, &conv, &current);
+	if (e != OK) return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
+	if (current.n > 0) *id = current;
+	return OK;
 }
 
 enum err session_is_hidden(struct txn *t, uint32_t zone, struct str id, uint32_t principal, bool *out)

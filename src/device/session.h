@@ -47,8 +47,10 @@ void session_write(const struct session *s, struct record *r, struct arena *aren
 MUST_USE enum err session_find(struct txn *t, int64_t user, struct str id, struct record *r, struct session *s,
 			       struct errinfo *info);
 
-/* Follows nextSessionId from *id (of the zone) to a session that is not killed. ERR_CORRUPT: it leads nowhere. */
-MUST_USE enum err session_newest(struct txn *t, uint32_t zone, struct str *id);
+/* The session of a conversation now, "" when it has none: nothing was said in it yet, or it was deleted. */
+MUST_USE enum err session_current(struct txn *t, const struct record *conv, struct str *out);
+/* The same by the conversation's row, which a Session, a Message and a Request have too. *id stays when there is none. */
+MUST_USE enum err session_newest(struct txn *t, int64_t conv_row, struct str *id);
 
 /* Is this session killed, and did the device of `principal` come after that? */
 MUST_USE enum err session_is_hidden(struct txn *t, uint32_t zone, struct str id, uint32_t principal, bool *out);

@@ -1,22 +1,18 @@
 #include "device/session_change.h"
 
-#define FOLLOW_MAX 10000 /* sessions of one conversation, killed one after the other */
-
 static struct seats_session seat_of(const struct session *s, struct str id)
 {
 	return (struct seats_session){.id = id, .primary = s->primary, .term = s->term, .fence = s->fence};
 }
 
 /* From a killed session to the one that is active now. */
-static enum err find_active(struct txn *t, int64_t user, struct session *s, struct str *id)
+static enum err find_active(struct txn *t, int64_t user, int64_t conv_row, struct session *s, struct str *id)
 {
 	struct record r;
-	for (int i = 0; s->is_killed && i < FOLLOW_MAX; i++) {
-		*id = s->next_id;
-		enum err e = session_find(t, user, s->next_id, &r, s, NULL);
-		if (e != OK) return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
-	}
-	return s->is_killed ? ERR_CORRUPT : OK;
+	*id = s->next_id;
+	enum err e = session_newest(t, conv_row, id);
+	if (e == OK) e = session_find(t, user, *id, &r, s, NULL);
+	return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
 }
 
 /* Condition 3. */
@@ -63,7 +59,7 @@ enum err cmd_session_change_run(struct txn *t, struct store_op *op)
 	enum err e = session_find(t, p->user, p->session_id, &r, &s, &op->info);
 	if (e != OK) return e;
 	bool was_killed = s.is_killed;
-	e = find_active(t, p->user, &s, &id);
+	if (was_killed) e = find_active(t, p->user, r.conv, &s, &id);
 	if (e != OK) return e;
 	c->now = seat_of(&s, id);
 	if (was_killed) return ERR_SESSION_KILLED;
@@ -91,16 +87,6 @@ bool session_follows_typing(struct str conversation_fields)
 	return yes;
 }
 
-static struct str current_id(const struct record *conv, struct arena *arena)
-{
-	struct json_doc *doc = NULL;
-	struct str id = STR("");
-	if (json_parse(conv->fields, &doc, NULL) != OK) return id;
-	if (json_str(json_get(json_root(doc), "currentSessionId"), &id)) id = arena_str(arena, id);
-	json_free(doc);
-	return id;
-}
-
 static enum err look(struct txn *t, struct cmd_session_look *c)
 {
 	struct record conv, r;
@@ -120,7 +106,9 @@ static enum err look(struct txn *t, struct cmd_session_look *c)
 	if (conv.deleted)
 		return err_set(&c->op.info, ERR_NOT_FOUND, "conversation %.*s was deleted",
 			       STR_ARG(c->conversation_id));
-	struct str id = current_id(&conv, txn_arena(t));
+	struct str id;
+	e = session_current(t, &conv, &id);
+	if (e != OK) return e;
 	c->conv = conv.row;
 	c->follows = session_follows_typing(conv.fields);
 	if (id.n == 0) return OK; /* made by record:save, nothing was sent yet */

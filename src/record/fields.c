@@ -207,3 +207,12 @@ enum err fields_merge_for(uint32_t type, struct str stored, const struct json *g
 {
 	return merge(type, true, stored, given, policy, out, info);
 }
+
+enum err fields_patch(struct str stored, struct str changes, struct buf *out)
+{
+	struct json_doc *doc = NULL;
+	enum err e = json_parse(changes, &doc, NULL);
+	if (e == OK) e = fields_merge(stored, json_root(doc), POLICY_CHANGED_KEYS, out, NULL);
+	json_free(doc);
+	return e;
+}

@@ -220,15 +220,6 @@ static void *list_add(struct arena *arena, void *list, size_t *n, size_t *cap, s
 	return list;
 }
 
-static struct str json_text(struct arena *arena, const struct json *v)
-{
-	struct buf b = BUF_INIT(BUF_NO_LIMIT);
-	json_write(&b, v);
-	struct str s = arena_str(arena, buf_str(&b));
-	buf_release(&b);
-	return s;
-}
-
 static bool is_absent(const struct json *v) { return json_type(v) == JSON_NONE || json_type(v) == JSON_NULL; }
 
 /* A version that is not stored any more, or never was. That a field had no first value needs no keeping; that it was
@@ -252,16 +243,6 @@ static void note_known(struct work *w, struct str field, struct str base)
 	o->known[o->nknown - 1] = (struct merge_known){.field = arena_str(w->arena, field),
 						       .base = arena_str(w->arena, base),
 						       .by = arena_str(w->arena, w->stamp)};
-}
-
-/* One object over another: `changes` is the text of an object, null takes a member away. */
-static enum err patch(struct str object, struct str changes, struct buf *out)
-{
-	struct json_doc *doc = NULL;
-	enum err e = json_parse(changes, &doc, NULL);
-	if (e == OK) e = fields_merge(object, json_root(doc), POLICY_CHANGED_KEYS, out, NULL);
-	json_free(doc);
-	return e;
 }
 
 /* ---- registers -------------------------------------------------------------------------------------------------- */
@@ -329,7 +310,7 @@ static enum err edit_object(struct work *w, struct str field, const struct json 
 	bool changed = values.n > empty;
 	jw_obj_end(&vw);
 	struct str old = json_type(was) == JSON_OBJ ? json_text(w->arena, was) : STR("{}");
-	if (e == OK && changed) e = patch(old, buf_str(&values), &merged);
+	if (e == OK && changed) e = fields_patch(old, buf_str(&values), &merged);
 	if (e == OK && changed) {
 		jw_key_str(&w->vw, field);
 		jw_raw(&w->vw, buf_str(&merged));
@@ -482,14 +463,14 @@ static enum err finish(struct work *w, struct str fields, size_t max)
 	struct buf stamps = BUF_INIT(BUF_NO_LIMIT), result = BUF_INIT(max);
 	const struct json *old = json_get(w->stored, MERGE_STAMPS);
 	jw_obj_end(&w->mw);
-	enum err e =
-		patch(json_type(old) == JSON_OBJ ? json_text(w->arena, old) : STR("{}"), buf_str(&w->marks), &stamps);
+	enum err e = fields_patch(json_type(old) == JSON_OBJ ? json_text(w->arena, old) : STR("{}"), buf_str(&w->marks),
+				  &stamps);
 	if (e != OK) goto out;
 	jw_key(&w->vw, MERGE_STAMPS);
 	if (stamps.n > 2) jw_raw(&w->vw, buf_str(&stamps));
 	else jw_null(&w->vw);
 	jw_obj_end(&w->vw);
-	e = patch(fields, buf_str(&w->values), &result);
+	e = fields_patch(fields, buf_str(&w->values), &result);
 	if (e == ERR_TOO_LARGE)
 		e = err_set(w->info, e, "the fields and their stamps are larger than recordBytes, %zu bytes", max);
 	if (e == OK) w->out->fields = arena_str(w->arena, buf_str(&result));
@@ -634,35 +615,4 @@ enum err merge_stamp(uint32_t type, struct str stored, struct str saved, struct 
 	json_free(old);
 	json_free(new);
 	return e;
-}
-
-/* ---- deletions -------------------------------------------------------------------------------------------------- */
-
-/* Later versions first: what replaced a version stands before it. */
-static int compare_past(const void *a, const void *b)
-{
-	const struct merge_past *x = a, *y = b;
-	int c = str_cmp(x->field, y->field);
-	return c != 0 ? c : stamp_cmp(y->stamp, x->stamp);
-}
-
-static bool was_seen(const struct merge_past *list, size_t n, struct str field, struct str stamp)
-{
-	struct merge_past want = {.field = field, .stamp = stamp};
-	const struct merge_past *p = bsearch(&want, list, n, sizeof want, compare_past);
-	return p != NULL && p->seen;
-}
-
-void merge_mark_seen(struct merge_past *list, size_t n, const struct json *base)
-{
-	struct json_map seen;
-	if (n == 0) return;
-	qsort(list, n, sizeof *list, compare_past);
-	json_map_init(&seen, base);
-	for (size_t i = 0; i < n; i++) {
-		struct merge_past *p = &list[i];
-		if (base != NULL && stamp_same(text_in(&seen, p->field), p->stamp)) p->seen = true;
-		for (size_t k = 0; k < p->nby && !p->seen; k++) p->seen = was_seen(list, n, p->field, p->by[k]);
-	}
-	json_map_release(&seen);
 }

@@ -89,16 +89,4 @@ struct str merge_latest(const struct json *fields);
 /* The greatest stamp stored that `base` names, for stamp_cut. */
 struct str merge_floor(const struct json *fields, const struct json *base);
 
-/* A deletion takes along what its maker had seen: the values that `base` names, and everything those replaced and knew,
- * and so on. `by` are the stamps that replaced a version and knew it. The list is of one record: its revisions and the
- * values it holds (with no `by`). Those `seen` already stay so; base NULL adds none. Sorts the list and marks it. */
-struct merge_past {
-	struct str field, stamp;
-	const struct str *by;
-	size_t nby;
-	bool seen;
-	void *ctx; /* the caller's */
-};
-void merge_mark_seen(struct merge_past *list, size_t n, const struct json *base);
-
 #endif

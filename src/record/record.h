@@ -98,5 +98,7 @@ MUST_USE enum err fields_merge(struct str stored, const struct json *given, enum
 			       struct errinfo *info);
 MUST_USE enum err fields_merge_for(uint32_t type, struct str stored, const struct json *given, enum save_policy policy,
 				   struct buf *out, struct errinfo *info);
+/* The text of one object over that of another, as the daemon itself changes fields: POLICY_CHANGED_KEYS. */
+MUST_USE enum err fields_patch(struct str stored, struct str changes, struct buf *out);
 
 #endif

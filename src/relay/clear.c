@@ -4,33 +4,18 @@
 #include "device/session.h"
 #include "relay/commands.h"
 
-/* The conversation's session now, "" when it has none yet. */
-static enum err current_of(struct txn *t, const struct record *conv, struct str *out)
-{
-	struct json_doc *doc = NULL;
-	struct str id = STR("");
-	if (json_parse(conv->fields, &doc, NULL) != OK) return ERR_CORRUPT;
-	(void)json_str(json_get(json_root(doc), "currentSessionId"), &id);
-	*out = arena_str(txn_arena(t), id);
-	json_free(doc);
-	return OK;
-}
-
 static enum err name_session(struct txn *t, struct record *conv, struct str session_id)
 {
 	struct buf patch = BUF_INIT(BUF_NO_LIMIT), merged = BUF_INIT(BUF_NO_LIMIT);
-	struct json_doc *doc = NULL;
 	struct jw w = JW(&patch);
 	jw_obj(&w);
 	jw_kstr(&w, "currentSessionId", session_id);
 	jw_obj_end(&w);
-	enum err e = json_parse(buf_str(&patch), &doc, NULL);
-	if (e == OK) e = fields_merge(conv->fields, json_root(doc), POLICY_CHANGED_KEYS, &merged, NULL);
+	enum err e = fields_patch(conv->fields, buf_str(&patch), &merged);
 	if (e == OK) {
 		conv->fields = arena_str(txn_arena(t), buf_str(&merged));
 		e = txn_put(t, conv);
 	}
-	json_free(doc);
 	buf_release(&patch);
 	buf_release(&merged);
 	return e;
@@ -134,7 +119,7 @@ static enum err clear_session(struct txn *t, struct cmd_clear *c, struct record 
 {
 	struct session old = *s;
 	struct str current;
-	enum err e = current_of(t, conv, &current);
+	enum err e = session_current(t, conv, &current);
 	if (e != OK) return e;
 	*out = (struct cleared){.conversation_id = arena_str(txn_arena(t), conv->name), .killed_id = r->name};
 	out->session_id = current;
@@ -163,7 +148,7 @@ static enum err clear_conversation(struct txn *t, struct cmd_clear *c, uint32_t 
 	enum err e = txn_get(t, zone, RT_CONVERSATION, id, &conv);
 	if (e == OK && conv.deleted) e = ERR_NOT_FOUND;
 	if (e == ERR_NOT_FOUND) return err_set(&c->op.info, e, "there is no conversation %.*s", STR_ARG(id));
-	if (e == OK) e = current_of(t, &conv, &current);
+	if (e == OK) e = session_current(t, &conv, &current);
 	if (e != OK) return e;
 	if (current.n == 0)
 		return err_set(&c->op.info, ERR_NOT_FOUND, "conversation %.*s has no session yet", STR_ARG(id));

@@ -6,7 +6,8 @@
  * somebody else's message is compared with.
  *
  * The table is empty when the daemon starts. So for as long as the window is after that, the first send into a
- * conversation puts the newest messages that are stored there into the table. */
+ * conversation puts the newest messages that are stored there into the table. The same is done when an entry turns out to
+ * be of a message that is not there: of one text the table has a device's last message only, and the one before it may be. */
 #include "device/duplicate.h"
 #include "relay/commands.h"
 
@@ -75,25 +76,7 @@ static bool is_that(const struct cmd_send *c, const struct record *m, const stru
 	return is_same;
 }
 
-/* OK: nothing stands against it. */
-static enum err ask_table(struct txn *t, struct cmd_send *c, const struct record *conv)
-{
-	const struct duplicate_entry *found;
-	while ((found = duplicates_find(c->net, &c->net_key, c->op.actor)) != NULL) {
-		struct record m;
-		bool failed = false;
-		enum err e = txn_get_row(t, found->row, &m);
-		if (e != OK && e != ERR_NOT_FOUND) return e;
-		bool there = e == OK && m.zone == conv->zone && is_that(c, &m, found);
-		e = there ? has_failed(t, c, &m, &failed) : OK;
-		if (e != OK) return e;
-		if (there && !failed) return refuse(t, c, &m, c->boot_ms - found->boot_ms);
-		duplicates_drop(c->net, found);
-	}
-	return OK;
-}
-
-/* ---- after a start ----------------------------------------------------------------------------------------------- */
+/* ---- what is stored ---------------------------------------------------------------------------------------------- */
 
 struct look_back {
 	struct txn *t;
@@ -117,17 +100,48 @@ static enum err look_at(void *ctx, const struct record *m)
 	return OK;
 }
 
-/* What the conversation holds of the time before the start goes into the table, once. */
-static enum err fill_table(struct txn *t, struct cmd_send *c, const struct record *conv)
+/* What the conversation holds of the last few seconds goes into the table. */
+static enum err look_back(struct txn *t, struct cmd_send *c, const struct record *conv)
 {
-	if (c->boot_ms - duplicates_start_ms(c->net) > c->duplicate_ms) return OK;
-	if (!duplicates_is_first_look(c->net, conv->row)) return OK;
 	struct look_back *k = arena_zalloc(txn_arena(t), sizeof *k);
 	k->t = t;
 	k->c = c;
 	enum err e = txn_messages(t, conv->zone, conv->row, 0, LOOK_BACK, look_at, k);
 	while (k->n > 0) duplicates_add(c->net, &k->list[--k->n]);
 	return e == ERR_CANCELLED ? OK : e;
+}
+
+/* Of the time before the start, once. */
+static enum err fill_table(struct txn *t, struct cmd_send *c, const struct record *conv)
+{
+	if (c->boot_ms - duplicates_start_ms(c->net) > c->duplicate_ms) return OK;
+	return duplicates_is_first_look(c->net, conv->row) ? look_back(t, c, conv) : OK;
+}
+
+/* ---- the check --------------------------------------------------------------------------------------------------- */
+
+/* OK: nothing stands against it. */
+static enum err ask_table(struct txn *t, struct cmd_send *c, const struct record *conv)
+{
+	const struct duplicate_entry *found;
+	bool has_looked = false;
+	while ((found = duplicates_find(c->net, &c->net_key, c->op.actor)) != NULL) {
+		struct record m;
+		bool failed = false;
+		enum err e = txn_get_row(t, found->row, &m);
+		if (e != OK && e != ERR_NOT_FOUND) return e;
+		bool there = e == OK && m.zone == conv->zone && is_that(c, &m, found);
+		e = there ? has_failed(t, c, &m, &failed) : OK;
+		if (e != OK) return e;
+		if (there && !failed) return refuse(t, c, &m, c->boot_ms - found->boot_ms);
+		duplicates_drop(c->net, found);
+		if (there || has_looked) continue;
+		/* It had taken the place of an earlier one of its device, which may be there. */
+		has_looked = true;
+		e = look_back(t, c, conv);
+		if (e != OK) return e;
+	}
+	return OK;
 }
 
 enum err content_net_check(struct txn *t, struct cmd_send *c, const struct record *conv)

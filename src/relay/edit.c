@@ -3,7 +3,18 @@
 #include "base/hash.h"
 #include "device/session.h"
 
-/* Condition 2. */
+/* Condition 3. The machine's owner is no device and holds no lock. */
+static enum err judge_lock(struct txn *t, struct cmd_edit *c, const struct session *s)
+{
+	const struct principal *who = NULL;
+	enum err e = c->op.actor != 0 ? txn_actor(t, &who) : OK;
+	if (e != OK || !session_is_locked(s, c->incarnation, c->boot_ms)) return e;
+	if (who != NULL && str_eq(s->lock.device_id, who->device_id)) return OK;
+	c->refusal = (struct refusal){.device_id = s->lock.device_id, .expires_ms = s->lock.expires_wall_ms};
+	return ERR_SESSION_LOCKED;
+}
+
+/* Conditions 2 and 3. */
 static enum err judge_session(struct txn *t, struct cmd_edit *c, const struct json *fields)
 {
 	struct str id;
@@ -12,8 +23,13 @@ static enum err judge_session(struct txn *t, struct cmd_edit *c, const struct js
 	if (!json_str(json_get(fields, "sessionId"), &id)) return OK;
 	id = arena_str(txn_arena(t), id);
 	enum err e = session_find(t, c->user, id, &r, &s, NULL);
-	if (e == ERR_NOT_FOUND || (e == OK && !s.is_killed)) return OK;
-	if (e == OK) e = session_newest(t, r.zone, &id);
+	if (e == ERR_NOT_FOUND) return OK;
+	if (e == OK && !s.is_killed) return judge_lock(t, c, &s);
+	if (e == OK && c->fields == NULL) return OK; /* out of a cleared session it may be taken */
+	if (e == OK) {
+		id = s.next_id;
+		e = session_newest(t, r.conv, &id);
+	}
 	if (e != OK) return e;
 	c->out_session_id = id;
 	return err_set(&c->op.info, ERR_SESSION_KILLED, "the message's session was cleared; the current one is %.*s",
@@ -30,7 +46,7 @@ static bool is_hidden(struct txn *t, const struct cmd_edit *c, const struct json
 	return hidden;
 }
 
-/* Condition 3. */
+/* Condition 4. */
 static enum err judge_tag(struct txn *t, struct cmd_edit *c, struct edit *edit)
 {
 	int64_t seq;
@@ -46,7 +62,7 @@ static enum err judge_tag(struct txn *t, struct cmd_edit *c, struct edit *edit)
 	return err_set(&c->op.info, ERR_CONFLICT, "message %.*s changed since that change tag", STR_ARG(c->message_id));
 }
 
-/* Condition 4. */
+/* Condition 5. */
 static enum err judge_text(struct cmd_edit *c, const struct json *stored)
 {
 	struct str text = STR("");
@@ -97,7 +113,8 @@ static enum err delete_message(struct txn *t, struct cmd_edit *c, const struct j
 			       struct edit_result *result)
 {
 	bool was_there = !c->rec.deleted;
-	enum err e = was_there ? judge_tag(t, c, edit) : OK;
+	enum err e = was_there ? judge_session(t, c, stored) : OK;
+	if (e == OK && was_there) e = judge_tag(t, c, edit);
 	if (e == OK) e = txn_edit_delete(t, &c->rec, edit, result, &c->op.info);
 	if (e == OK && was_there) e = drop_assets(t, c, stored);
 	if (e == OK && was_there) e = note_request(t, c, stored);

@@ -6,12 +6,14 @@
  *  1. The message is there, and not in a session that was cleared before the device came; else ERR_NOT_FOUND. One that
  *     was deleted takes a stamped edit, which is only kept.
  *  2. Its session is alive; else ERR_SESSION_KILLED names the conversation's session now.
- *  3. A change tag that comes without stamp and base is the message's present one; else ERR_CONFLICT hands out the
+ *  3. Nobody else holds its session's lock; else ERR_SESSION_LOCKED.
+ *  4. A change tag that comes without stamp and base is the message's present one; else ERR_CONFLICT hands out the
  *     stored record and what the edit would make of it.
- *  4. A message keeps a text or parts; else ERR_BAD_FIELD.
+ *  5. A message keeps a text or parts; else ERR_BAD_FIELD.
  *
- * Of these the first and the third hold for a deletion, too. The tombstone keeps the message's name and origin for ever;
- * its attachments are no longer referred to by it; a request that is open is handed out to be stopped. */
+ * Of these the first, the third and the fourth hold for a deletion, too; none holds for what is deleted already, which
+ * takes nothing but revisions. The tombstone keeps the message's name and origin for ever; its attachments are no longer
+ * referred to by it; a request that is open is handed out to be stopped. */
 #ifndef ROOST_RELAY_EDIT_H
 #define ROOST_RELAY_EDIT_H
 
@@ -26,11 +28,14 @@ struct cmd_edit {
 	struct str change_tag;     /* STR_NONE: none was given */
 	struct str stamp;          /* STR_NONE: none */
 	const struct json *base;   /* {"text": stamp}, or NULL */
+	int64_t boot_ms;           /* when the command was made */
+	int64_t incarnation;
 	/* out */
 	struct record rec;         /* as it is now; with ERR_CONFLICT as it is stored */
 	struct record merged;      /* ERR_CONFLICT: as the edit would leave it */
 	struct str conflicts;      /* see struct edit_result */
 	struct str out_session_id; /* ERR_SESSION_KILLED */
+	struct refusal refusal;    /* ERR_SESSION_LOCKED */
 	bool has_request;          /* a deletion: the message's request is open */
 	struct job_info job;
 };

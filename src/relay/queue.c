@@ -120,8 +120,8 @@ static enum err stop_waiting(struct txn *t, struct cmd_queue *c, const struct jo
 			       .thinking = STR(""),
 			       .error_text = STR(""),
 			       .finish_reason = STR(""),
-			       .input_tokens = q->input_tokens,
-			       .output_tokens = q->output_tokens};
+			       .provider_id = STR(""),
+			       .usage = q->usage};
 	enum err e = cmd_finish_run(t, &f.op);
 	if (e != OK) return e;
 	c->changed = true;
@@ -177,15 +177,11 @@ static enum err current_session(struct txn *t, struct cmd_queue *c)
 {
 	uint32_t zone;
 	struct record conv;
-	struct json_doc *doc = NULL;
-	struct str id = STR_NONE;
 	enum err e = txn_zone(t, c->user, ZONE_HOME, false, &zone);
 	if (e == OK) e = txn_get(t, zone, RT_CONVERSATION, c->of_conversation, &conv);
 	if (e == OK && conv.deleted) e = ERR_NOT_FOUND;
-	if (e == OK) e = json_parse(conv.fields, &doc, NULL);
-	if (e == OK && !json_str(json_get(json_root(doc), "currentSessionId"), &id)) e = ERR_NOT_FOUND;
-	if (e == OK) c->session_id = arena_str(txn_arena(t), id);
-	json_free(doc);
+	if (e == OK) e = session_current(t, &conv, &c->session_id);
+	if (e == OK && c->session_id.n == 0) e = ERR_NOT_FOUND;
 	if (e == ERR_NOT_FOUND)
 		return err_set(&c->op.info, e, "there is no session of a conversation %.*s",
 			       STR_ARG(c->of_conversation));
@@ -204,7 +200,7 @@ enum err cmd_queue_run(struct txn *t, struct store_op *op)
 	if (e != OK) return e;
 	if (s.is_killed) {
 		c->next_id = s.next_id;
-		e = session_newest(t, r.zone, &c->next_id);
+		e = session_newest(t, r.conv, &c->next_id);
 		if (e != OK) return e;
 		return err_set(&op->info, ERR_SESSION_KILLED, "session %.*s was cleared; the current one is %.*s",
 			       STR_ARG(c->session_id), STR_ARG(c->next_id));

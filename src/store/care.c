@@ -41,6 +41,7 @@ enum err txn_compact(struct txn *t, int64_t now_ms, bool *out_more)
 	*out_more = false;
 	enum err e = compact_tombstones(t, now_ms - t->limits->tombstone_keep_ms, out_more);
 	if (e == OK) e = compact_streams(t, now_ms - t->limits->stream_keep_ms, out_more);
+	if (e == OK) e = sweep_next(t, out_more);
 	return e;
 }
 

@@ -384,18 +384,41 @@ static void also_equal(struct walk *w, struct pieces *p)
 	}
 }
 
+/* Is there one value of the walked field that all records of the answer have? */
+static bool is_pinned(const struct walk *w)
+{
+	for (size_t i = 0; i < w->nfilters; i++)
+		if (w->filters[i].op == Q_EQ && str_eq(w->filters[i].field, w->by_field)) return true;
+	return false;
+}
+
+/* Behind the place where the last page ended. In front of the filters: of several bounds on one side SQLite seeks to the
+ * first, and a page must not walk over those before it. */
+static void go_on(struct walk *w, struct pieces *p, const char *column, bool down)
+{
+	if (!w->from.given) return;
+	piece(p, " AND ");
+	piece(p, column);
+	piece(p, down ? " < ?" : " > ?");
+	bind(p, w->from.value);
+}
+
 static void by_value(struct walk *w, struct pieces *p)
 {
 	piece(p, " FROM idx i CROSS JOIN record r ON r.row = i.row WHERE i.zone = ? AND i.type = ? AND i.field = ?");
 	bind_int(p, w->zone);
 	bind_int(p, w->type);
 	bind_text(p, w->by_field);
-	narrow_all(w, p, "i.value");
 	if (w->from.given) {
-		piece(p, w->descending ? " AND (i.value, i.row) < (?, ?)" : " AND (i.value, i.row) > (?, ?)");
-		bind(p, w->from.value);
+		/* Of one value a pair would be compared with every row of it. */
+		bool pair = !is_pinned(w);
+		piece(p, pair ? " AND (i.value, i.row)" : " AND i.row");
+		piece(p, w->descending ? " < " : " > ");
+		piece(p, pair ? "(?, ?)" : "?");
+		if (pair) bind(p, w->from.value);
 		bind_int(p, w->from.row);
 	}
+	narrow_all(w, p, "i.value");
 	also_equal(w, p);
 	piece(p, w->descending ? " ORDER BY i.value DESC, i.row DESC" : " ORDER BY i.value, i.row");
 }
@@ -406,11 +429,8 @@ static void by_name(struct walk *w, struct pieces *p)
 	piece(p, " FROM record r WHERE r.zone = ? AND r.type = ?");
 	bind_int(p, w->zone);
 	bind_int(p, w->type);
+	go_on(w, p, "r.name", down);
 	if (w->by == AT_NAME) narrow_all(w, p, "r.name");
-	if (w->from.given) {
-		piece(p, down ? " AND r.name < ?" : " AND r.name > ?");
-		bind(p, w->from.value);
-	}
 	also_equal(w, p);
 	piece(p, down ? " ORDER BY r.name DESC" : " ORDER BY r.name");
 }
@@ -419,11 +439,8 @@ static void by_ord(struct walk *w, struct pieces *p)
 {
 	piece(p, " FROM record r WHERE r.conv = ? AND r.ord IS NOT NULL");
 	bind(p, filter_at(w, AT_CONV)->values[0]);
+	go_on(w, p, "r.ord", w->descending);
 	narrow_all(w, p, "r.ord");
-	if (w->from.given) {
-		piece(p, w->descending ? " AND r.ord < ?" : " AND r.ord > ?");
-		bind(p, w->from.value);
-	}
 	piece(p, w->descending ? " ORDER BY r.ord DESC" : " ORDER BY r.ord");
 }
 

@@ -15,30 +15,25 @@
  * leaves tombstones for the values that the record held: a late repeat of their edit must not bring them back.
  *
  * replacedBy is kept at the older version, because the newer one may still be the record's value and the record has no
- * room for its past. A deletion reads it backwards: what its maker had seen, and all that this had replaced, goes. */
+ * room for its past. A deletion reads it backwards: what its maker had seen, and all that this had replaced, goes. The
+ * versions that it names go in its own command, what those had replaced in steps (sweep.c). */
 #include "base/clock.h"
 #include "base/id.h"
 #include "store/txn.h"
 
 /* ---- Revision records ------------------------------------------------------------------------------------------- */
 
-static struct id revision_id(const struct record *r, struct str type, struct str field, struct str stamp)
+struct id revision_id(struct txn *t, const struct record *r, struct str field, struct str stamp)
 {
 	char buf[STAMP_CAP], when[32];
 	struct buf label = BUF_INIT(BUF_NO_LIMIT);
-	struct str identity = stamp_identity(stamp, buf);
+	struct str identity = stamp_identity(stamp, buf), type = intern_type(t->intern, r->type);
 	/* A name may be used for a second life, whose first value is another one. */
 	if (stamp.n == 0) identity = str_n(when, (size_t)snprintf(when, sizeof when, "%lld", (long long)r->created_ms));
 	buf_addf(&label, "revision/%.*s/%.*s/%.*s", STR_ARG(type), STR_ARG(field), STR_ARG(identity));
 	struct id id = id_derive(r->name, label.p);
 	buf_release(&label);
 	return id;
-}
-
-static struct str type_of(struct txn *t, const struct record *r)
-{
-	struct str known = record_type_name(r->type);
-	return known.p != NULL ? known : intern_type(t->intern, r->type);
 }
 
 static enum err put_as_daemon(struct txn *t, struct record *r)
@@ -50,6 +45,14 @@ static enum err put_as_daemon(struct txn *t, struct record *r)
 	return e;
 }
 
+enum err revision_bury(struct txn *t, struct record *rev)
+{
+	rev->type_name = rev->origin = STR_NONE;
+	rev->fields = STR("{}");
+	rev->deleted = true;
+	return put_as_daemon(t, rev);
+}
+
 static void write_revision(struct txn *t, struct record *rev, const struct record *r, struct str conversation,
 			   const struct merge_version *v)
 {
@@ -58,7 +61,7 @@ static void write_revision(struct txn *t, struct record *rev, const struct recor
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&b);
 	jw_obj(&w);
-	jw_kstr(&w, "recordType", type_of(t, r));
+	jw_kstr(&w, "recordType", intern_type(t->intern, r->type));
 	jw_kstr(&w, "recordName", r->name);
 	if (r->type == RT_CONVERSATION) jw_kstr(&w, "conversationId", r->name);
 	else if (conversation.p != NULL) jw_kstr(&w, "conversationId", conversation);
@@ -96,6 +99,7 @@ struct keeping {
 	struct jw w;
 	int64_t texts; /* revisions of a message's text that are new */
 	bool dead;     /* the record was or is being deleted */
+	bool buried;   /* a version that was there, or was the record's value, has a tombstone now */
 };
 
 static void keeping_init(struct keeping *k, struct txn *t, const struct record *r, const struct json *fields,
@@ -140,7 +144,7 @@ static bool is_unseen(const struct record *rev)
 static enum err keep_version(struct keeping *k, const struct merge_version *v)
 {
 	struct txn *t = k->t;
-	struct id id = revision_id(k->r, type_of(t, k->r), v->field, v->stamp);
+	struct id id = revision_id(t, k->r, v->field, v->stamp);
 	struct record rev;
 	enum err e = txn_get(t, k->r->zone, RT_REVISION, id_str(&id), &rev);
 	bool is_new = e == ERR_NOT_FOUND, conflict = v->by.n == 0;
@@ -163,7 +167,7 @@ static enum err check_stamps(struct keeping *k, const struct merge_result *m, st
 	enum err e = OK;
 	for (size_t i = 0; i < m->nkept && e == OK; i++) {
 		const struct merge_version *v = &m->kept[i];
-		struct id id = revision_id(k->r, type_of(k->t, k->r), v->field, v->stamp);
+		struct id id = revision_id(k->t, k->r, v->field, v->stamp);
 		struct json_doc *stored = NULL, *given = NULL;
 		struct record rev;
 		if (!v->is_edits_own) continue;
@@ -191,7 +195,7 @@ static enum err check_stamps(struct keeping *k, const struct merge_result *m, st
 static enum err note_known(struct keeping *k, const struct merge_known *known)
 {
 	struct txn *t = k->t;
-	struct id id = revision_id(k->r, type_of(t, k->r), known->field, known->base);
+	struct id id = revision_id(t, k->r, known->field, known->base);
 	struct record rev;
 	struct json_doc *doc = NULL;
 	struct str s;
@@ -215,10 +219,7 @@ static enum err note_known(struct keeping *k, const struct merge_known *known)
 	jw_str(&w, known->by);
 	jw_arr_end(&w);
 	jw_obj_end(&w);
-	json_free(doc);
-	doc = NULL;
-	if (!is_there) e = json_parse(buf_str(&patch), &doc, NULL);
-	if (e == OK && !is_there) e = fields_merge(rev.fields, json_root(doc), POLICY_CHANGED_KEYS, &merged, NULL);
+	if (!is_there) e = fields_patch(rev.fields, buf_str(&patch), &merged);
 	if (e == OK && !is_there) {
 		rev.fields = arena_str(txn_arena(t), buf_str(&merged));
 		e = put_as_daemon(t, &rev);
@@ -256,10 +257,7 @@ static enum err count_texts(struct keeping *k, struct merge_result *m)
 	if (n + k->texts > 0) jw_kint(&w, "revisions", n + k->texts);
 	if (stamp.n > 0) jw_ktime(&w, "editedAt", stamp_ms(stamp));
 	jw_obj_end(&w);
-	json_free(doc);
-	doc = NULL;
-	e = json_parse(buf_str(&patch), &doc, NULL);
-	if (e == OK) e = fields_merge(m->fields, json_root(doc), POLICY_CHANGED_KEYS, &merged, NULL);
+	e = fields_patch(m->fields, buf_str(&patch), &merged);
 	if (e == OK) {
 		m->fields = arena_str(txn_arena(k->t), buf_str(&merged));
 		m->changed = true;
@@ -388,158 +386,64 @@ enum err edit_saved(struct txn *t, struct record *r, struct str saved, bool is_n
 
 /* ---- deletions -------------------------------------------------------------------------------------------------- */
 
-/* What is known of a record's past: its revisions and the registers it holds. */
-struct past {
-	struct txn *t;
-	const struct record *r;
-	struct str type;
-	struct arena arena; /* of all this */
-	struct merge_past *list;
-	size_t n, cap;
-};
-
-struct past_item {
-	struct str revision;          /* its name; STR_NONE: a value the record holds */
-	struct merge_version version; /* then */
-};
-
-static struct merge_past *past_add(struct past *p)
+/* A version that the maker of a deletion had seen goes. Its tombstone is also begun for one that the record held. */
+static enum err bury(struct keeping *k, struct str field, struct str stamp, bool is_held)
 {
-	if (p->n == p->cap) {
-		p->cap = MAX(p->cap * 2, (size_t)8);
-		struct merge_past *more = arena_alloc(&p->arena, xmul(p->cap, sizeof *more));
-		if (p->n > 0) memcpy(more, p->list, p->n * sizeof *more);
-		p->list = more;
-	}
-	p->list[p->n] = (struct merge_past){.ctx = arena_zalloc(&p->arena, sizeof(struct past_item))};
-	return &p->list[p->n++];
-}
-
-static enum err add_revision(void *ctx, const struct record *rev)
-{
-	struct past *p = ctx;
-	struct arena *arena = &p->arena;
-	struct json_doc *doc = NULL;
-	struct str type = STR(""), s;
-	if (json_parse(rev->fields, &doc, NULL) != OK) return ERR_CORRUPT;
-	const struct json *f = json_root(doc), *by = json_get(f, "replacedBy");
-	(void)json_str(json_get(f, "recordType"), &type);
-	if (str_eq(type, p->type)) {
-		struct merge_past *m = past_add(p);
-		((struct past_item *)m->ctx)->revision = arena_str(arena, rev->name);
-		m->field = json_str(json_get(f, "field"), &s) ? arena_str(arena, s) : STR("");
-		m->stamp = json_str(json_get(f, "stamp"), &s) ? arena_str(arena, s) : STR("");
-		struct str *list = arena_alloc(arena, xmul(MAX(json_len(by), (size_t)1), sizeof *list));
-		for (struct json_iter it = json_iter(by); json_next(&it);)
-			if (json_str(it.val, &s)) list[m->nby++] = arena_str(arena, s);
-		m->by = list;
-	}
-	json_free(doc);
-	return OK;
-}
-
-/* There may be thousands, some with long texts: what a page of them takes is given back before the next. Not smaller, for
- * each page is found by walking over the ones before it. */
-#define PAST_PAGE 128
-
-static enum err load_page(struct past *p, struct query *q)
-{
-	struct arena kept = p->t->op->arena;
-	struct str cursor;
-	p->t->op->arena = (struct arena){0};
-	enum err e = txn_query(p->t, p->r->zone, q, add_revision, p, &cursor, NULL);
-	q->cursor = arena_str(&p->arena, cursor);
-	arena_clear(&p->t->op->arena);
-	p->t->op->arena = kept;
-	return e;
-}
-
-static enum err load_revisions(struct past *p)
-{
-	struct buf filter = BUF_INIT(BUF_NO_LIMIT);
-	struct jw w = JW(&filter);
-	struct json_doc *doc = NULL;
-	struct query q = {.type = STR("Revision"), .limit = PAST_PAGE};
-	jw_arr(&w);
-	jw_obj(&w);
-	jw_kstr(&w, "field", STR("recordName"));
-	jw_kstr(&w, "op", STR("eq"));
-	jw_kstr(&w, "value", p->r->name);
-	jw_obj_end(&w);
-	jw_arr_end(&w);
-	enum err e = json_parse(buf_str(&filter), &doc, NULL);
-	q.filter = json_root(doc);
-	do
-		if (e == OK) e = load_page(p, &q);
-	while (e == OK && q.cursor.p != NULL);
-	json_free(doc);
-	buf_release(&filter);
-	return e;
-}
-
-/* The registers that have a stamp, by the names they have among the stamps. */
-static void add_stored(struct past *p, const struct json *fields, bool seen)
-{
-	struct arena *arena = &p->arena;
-	struct str stamp;
-	for (struct json_iter it = json_iter(json_get(fields, MERGE_STAMPS)); json_next(&it);) {
-		const struct json *value = merge_value_of(p->r->type, fields, it.key);
-		if (!json_str(it.val, &stamp)) continue;
-		struct merge_past *m = past_add(p);
-		struct buf b = BUF_INIT(BUF_NO_LIMIT);
-		if (value != NULL) json_write(&b, value);
-		else buf_add_str(&b, STR("null"));
-		m->field = arena_str(arena, it.key);
-		m->stamp = arena_str(arena, stamp);
-		m->seen = seen;
-		((struct past_item *)m->ctx)->version = (struct merge_version){
-			.field = m->field, .value = arena_str(arena, buf_str(&b)), .stamp = m->stamp, .by = STR("")};
-		buf_release(&b);
-	}
-}
-
-/* The tombstone of a revision, which is there or is only now begun. */
-static enum err bury_revision(struct txn *t, uint32_t zone, struct str name)
-{
-	struct arena kept = t->op->arena;
+	struct txn *t = k->t;
+	struct id id = revision_id(t, k->r, field, stamp);
 	struct record rev;
+	struct arena kept = t->op->arena;
 	t->op->arena = (struct arena){0};
-	enum err e = txn_get(t, zone, RT_REVISION, name, &rev);
-	arena_clear(&t->op->arena); /* of what was read only numbers are used */
+	enum err e = txn_get(t, k->r->zone, RT_REVISION, id_str(&id), &rev);
+	arena_clear(&t->op->arena); /* it may be long, and of it only numbers are used */
 	t->op->arena = kept;
-	if (e == ERR_NOT_FOUND) rev = (struct record){.zone = zone, .type = RT_REVISION};
+	if (e == ERR_NOT_FOUND && !is_held) return OK;
+	if (e == ERR_NOT_FOUND) rev = (struct record){.zone = k->r->zone, .type = RT_REVISION};
 	else if (e != OK || rev.deleted) return e;
-	rev.name = arena_str(txn_arena(t), name);
-	rev.type_name = rev.origin = STR_NONE;
-	rev.fields = STR("{}");
-	rev.deleted = true;
-	return put_as_daemon(t, &rev);
+	rev.name = arena_str(txn_arena(t), id_str(&id));
+	k->buried = true;
+	return revision_bury(t, &rev);
 }
 
-/* What was seen goes, and its tombstone says so; what was not is kept. */
-static enum err settle(struct keeping *k, struct merge_past *m)
+/* A value that the record held and the maker of the deletion had not seen becomes a revision. */
+static enum err keep_held(struct keeping *k, const struct json *fields, struct str field, struct str stamp)
 {
-	struct past_item *item = m->ctx;
-	bool is_held = item->revision.p == NULL;
-	if (!m->seen) return is_held ? keep_version(k, &item->version) : OK;
-	struct id id = revision_id(k->r, type_of(k->t, k->r), m->field, m->stamp);
-	return bury_revision(k->t, k->r->zone, is_held ? id_str(&id) : item->revision);
+	const struct json *value = merge_value_of(k->r->type, fields, field);
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	if (value != NULL) json_write(&b, value);
+	else buf_add_str(&b, STR("null"));
+	enum err e = keep_version(
+		k, &(struct merge_version){.field = field, .value = buf_str(&b), .stamp = stamp, .by = STR("")});
+	buf_release(&b);
+	return e;
 }
 
-/* The past of a record that is being deleted: what its maker had seen goes, the rest is kept. */
-static enum err settle_past(struct keeping *k, const struct json *fields, const struct merge_edit *m)
+/* The registers of a live record that have a stamp. Of a field that its base does not name, the maker of the deletion had
+ * seen the first value. */
+static enum err settle_held(struct keeping *k, const struct json *fields, const struct merge_edit *m)
 {
-	struct past p = {.t = k->t, .r = k->r, .type = type_of(k->t, k->r)};
-	struct json_doc *nothing = NULL;
-	enum err e = json_parse(STR("{}"), &nothing, NULL);
-	if (e == OK && !k->r->deleted) add_stored(&p, fields, m->saw_all);
-	if (e == OK) e = load_revisions(&p);
-	/* A stamp without a base had seen first values only. */
-	const struct json *base = m->base != NULL ? m->base : json_root(nothing);
-	if (e == OK) merge_mark_seen(p.list, p.n, m->saw_all ? NULL : base);
-	for (size_t i = 0; i < p.n && e == OK; i++) e = settle(k, &p.list[i]);
-	json_free(nothing);
-	arena_clear(&p.arena);
+	struct json_map base;
+	struct str stamp, seen;
+	enum err e = OK;
+	json_map_init(&base, m->base);
+	for (struct json_iter it = json_iter(json_get(fields, MERGE_STAMPS)); e == OK && json_next(&it);) {
+		if (!json_str(it.val, &stamp)) continue;
+		if (!json_str(json_map_get(&base, it.key), &seen)) seen = STR("");
+		if (m->saw_all || stamp_same(seen, stamp)) e = bury(k, it.key, stamp, true);
+		else e = keep_held(k, fields, it.key, stamp);
+		if (e == OK && !m->saw_all && seen.n == 0) e = bury(k, it.key, seen, false);
+	}
+	json_map_release(&base);
+	return e;
+}
+
+/* The revisions that a base names. */
+static enum err settle_named(struct keeping *k, const struct json *base)
+{
+	struct str stamp;
+	enum err e = OK;
+	for (struct json_iter it = json_iter(base); e == OK && json_next(&it);)
+		if (json_str(it.val, &stamp)) e = bury(k, it.key, stamp, false);
 	return e;
 }
 
@@ -555,8 +459,9 @@ enum err txn_edit_delete(struct txn *t, struct record *r, const struct edit *edi
 	const struct json *fields = json_root(doc);
 	keeping_init(&k, t, r, fields, out);
 	k.dead = true;
-	/* Without stamps it has no past. A deletion that saw whatever there is has nothing to add to an earlier one. */
-	if (r->deleted ? !m.saw_all : json_get(fields, MERGE_STAMPS) != NULL) e = settle_past(&k, fields, &m);
+	if (!r->deleted) e = settle_held(&k, fields, &m);
+	if (e == OK) e = settle_named(&k, m.base);
+	if (e == OK && k.buried) e = sweep_begin(t, r);
 	if (e == OK && !r->deleted) {
 		e = txn_delete(t, r);
 		out->changed = true;

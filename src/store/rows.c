@@ -187,13 +187,14 @@ static void bind_body(struct q *q, const struct record *r)
 	q_int(q, (int64_t)record_sum(r));
 }
 
-/* Adds the record to the op's changes, in place of an earlier change of the same one. */
-static void note_change(struct txn *t, const struct record *r)
+/* Adds the record to the op's changes, in place of an earlier one of the same record when there was one (`is_again`). */
+static void note_change(struct txn *t, const struct record *r, bool is_again)
 {
 	struct arena *a = txn_arena(t);
-	struct change *c, *old = NULL;
-	STAILQ_FOREACH (c, &t->op->changes, link)
-		if (c->rec.row == r->row) old = c;
+	struct change *c = NULL, *old = NULL;
+	if (is_again)
+		STAILQ_FOREACH (c, &t->op->changes, link)
+			if (c->rec.row == r->row) old = c;
 	if (old != NULL) STAILQ_REMOVE(&t->op->changes, old, change, link);
 	c = old != NULL ? old : arena_alloc(a, sizeof *c);
 	c->rec = *r;
@@ -297,8 +298,10 @@ enum err txn_put(struct txn *t, struct record *r)
 	enum err e = zone_get(t, r->zone, &z);
 	if (e == OK) e = txn_touch(t);
 	if (e != OK) return e;
+	/* A place that this command gave out; the list is only searched then, or a thousand changes would cost a million. */
+	bool is_again = r->row != 0 && z->group_command == t->command && r->seq >= z->group;
 	e = r->row == 0 ? insert(t, z, r) : put_over(t, z, r);
-	if (e == OK) note_change(t, r);
+	if (e == OK) note_change(t, r, is_again);
 	return e;
 }
 

@@ -70,6 +70,9 @@
 	X(SQL_ROLLBACK_TO, "ROLLBACK TO command")                                                                      \
 	X(SQL_META_GET, "SELECT value FROM meta WHERE key = ?")                                                        \
 	X(SQL_META_SET, "INSERT INTO meta VALUES(?, ?) ON CONFLICT DO UPDATE SET value = excluded.value")              \
+	X(SQL_SWEEP_DROP, "DELETE FROM meta WHERE key = ?")                                                            \
+	X(SQL_SWEEP_NEXT, "SELECT key, value FROM meta WHERE key > max('sweep/', ?) AND key < 'sweep0' "               \
+			  "ORDER BY key LIMIT 1")                                                                      \
 	/* users, principals, zones, types */                                                                          \
 	X(SQL_USER_ADD, "INSERT INTO user VALUES(?, ?, ?, ?, ?, ?)")                                                   \
 	X(SQL_USER_GET, "SELECT user, id, name, disabled, created_ms, sum FROM user WHERE user = ?")                   \
@@ -114,6 +117,8 @@
 	X(SQL_GRAVE_DROP, "DELETE FROM grave WHERE zone = ? AND type = ? AND name = ?")                                \
 	X(SQL_IDX_ADD, "INSERT INTO idx VALUES(?, ?, ?, ?, ?)")                                                        \
 	X(SQL_IDX_DROP, "DELETE FROM idx WHERE zone = ? AND type = ? AND field = ? AND value = ? AND row = ?")         \
+	X(SQL_REVISIONS, "SELECT row FROM idx WHERE zone = ? AND type = ? AND field = 'recordName' AND value = ? AND " \
+			 "row < ? ORDER BY row DESC LIMIT ?")                                                          \
 	/* streams */                                                                                                  \
 	X(SQL_CHUNK_ADD, "INSERT INTO chunk VALUES(?, ?, ?, ?, ?, ?, ?)")                                              \
 	X(SQL_CHUNK_PAGE, "SELECT id, request, attempt, kind, offset, text, sum FROM chunk WHERE id > ? "              \

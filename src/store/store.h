@@ -166,8 +166,8 @@ MUST_USE enum err txn_save(struct txn *t, uint32_t zone, struct save_item *items
  * records in the same command; the design is in store/revise.c.
  *
  * txn_edit applies it to the record as it was just read: live, a tombstone (then everything the edit says is only kept),
- * or new (row 0, not deleted; it is made). txn_edit_delete deletes it, with the revisions that the deleter had seen; over
- * a tombstone only the revisions go. ERR_BAD_FIELD for a stamp that is none or another device's, for a base that is not
+ * or new (row 0, not deleted; it is made). txn_edit_delete deletes it, with the revisions that the deleter had seen, of a
+ * long history the older ones in txn_compact; over a tombstone only the revisions go. ERR_BAD_FIELD for a stamp that is none or another device's, for a base that is not
  * older, and for a value that does not fit the field. */
 struct edit {
 	const struct json *fields; /* see struct merge_edit */
@@ -275,8 +275,8 @@ MUST_USE enum err txn_asset_exists(struct txn *t, const unsigned char hash[32]);
 
 /* ---- care ------------------------------------------------------------------------------------------------------- */
 
-/* Retention, one bounded step inside run: folds away streams and tombstones older than the limits say. *out_more when
- * there is more to do. */
+/* Retention, one bounded step inside run: folds away streams and tombstones older than the limits say, and goes on with
+ * what deletions left to do (sweep.c). *out_more when there may be more to do, in another command. */
 MUST_USE enum err txn_compact(struct txn *t, int64_t now_ms, bool *out_more);
 
 struct store_status {

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <uthash.h>
 
+#include "base/id.h"
 #include "store/db.h"
 #include "store/store.h"
 
@@ -71,6 +72,8 @@ void zones_undo(struct zones *z, size_t nlog);
 MUST_USE enum err zones_write(struct txn *t); /* the dirty ones, before a commit */
 void zones_committed(struct zones *z);
 
+#define SWEEP_KEY_CAP 300 /* of a mark in meta, see sweep.c */
+
 /* ---- transactions ------------------------------------------------------------------------------------------------ */
 
 struct txn {
@@ -89,6 +92,7 @@ struct txn {
 	struct store_op *group;                                       /* the group's first command */
 	size_t ngroup;                                                /* commands in it */
 	int64_t next_row, next_chunk, next_user; /* numbers to give out; never again, also after a roll back */
+	char swept[SWEEP_KEY_CAP];               /* the walk that made the last step, "" none */
 };
 /* Every verb that writes calls this first: opens the savepoint at the first write. */
 MUST_USE enum err txn_touch(struct txn *t);
@@ -148,6 +152,14 @@ MUST_USE enum err record_bury(struct txn *t, const struct record *r);
 /* A save that knew nothing of stamps turned a record's fields into `saved`: sets r->fields, stamped where they are
  * different, and keeps what was typed. `is_new`: the record begins a life, and has no stamps. */
 MUST_USE enum err edit_saved(struct txn *t, struct record *r, struct str saved, bool is_new, struct errinfo *info);
+/* The name of the Revision that is a version of the record. */
+struct id revision_id(struct txn *t, const struct record *r, struct str field, struct str stamp);
+/* Turns a Revision, or the beginning of one, into a tombstone. */
+MUST_USE enum err revision_bury(struct txn *t, struct record *rev);
+/* A deletion buried versions of the record: the first step of what follows, and a mark when there is more. */
+MUST_USE enum err sweep_begin(struct txn *t, const struct record *r);
+/* One step of a walk that is marked. *out_more is set when there was one, and else left. */
+MUST_USE enum err sweep_next(struct txn *t, bool *out_more);
 /* What idx can hold of an application's record is bounded: ERR_TOO_LARGE past `most` (limits.indexed_fields). */
 MUST_USE enum err check_fields(uint32_t type, struct str fields, int64_t most, struct errinfo *info);
 

@@ -174,6 +174,11 @@ static enum err change_session(struct txn *t, void *ctx)
 		e = txn_put(t, &next);
 		s.is_killed = false;
 	}
+	if (e == OK && c->kill) {
+		e = txn_get_row(t, r.conv, &r);
+		r.fields = STR("{\"currentSessionId\":\"s3\"}");
+		if (e == OK) e = txn_put(t, &r);
+	}
 	return e;
 }
 
@@ -378,6 +383,18 @@ static void asking_for_what_is_so_changes_nothing(void **state)
 	assert_int_equal(w->run.steps, 4);
 }
 
+static void while_nobody_drives_nobody_took_over(void **state)
+{
+	struct world *w = *state;
+	assert_int_equal(act(w, AUTOMATIC_START, NULL), OK);
+	hand_over(w, "");
+	assert_int_equal(act(w, AUTOMATIC_PAUSE, NULL), OK);
+	hand_over(w, "tablet");
+	assert_int_equal(act(w, AUTOMATIC_RESUME, NULL), OK);
+	expect_trail(w,
+		     "1 started::phone:1:\n2 paused:manual:phone:2:\n3 handed_over::tablet:3:\n4 resumed::phone:3:\n");
+}
+
 static void as_driver_of(struct cmd_automatic *c)
 {
 	c->is_driver = true;
@@ -562,6 +579,7 @@ int main(void)
 		E(what_it_follows_must_be_an_answer_of_the_conversation),
 		E(a_refused_message_leaves_nothing),
 		E(asking_for_what_is_so_changes_nothing),
+		E(while_nobody_drives_nobody_took_over),
 		E(a_driver_of_before_does_not_stop_its_successor),
 		E(running_time_ends_a_run_and_pauses_do_not_count),
 		E(a_hybrid_of_all_ends_when_both_limits_are_reached),

@@ -64,6 +64,21 @@ static enum err clear(struct rig *r, struct clear *k, const char *conv)
 	return e;
 }
 
+/* And the relay does not hear of it. */
+static void clear_behind(struct rig *r, struct clear *k, const char *conv)
+{
+	memset(k, 0, sizeof *k);
+	assert_int_equal(clear_as(r, k, "phone", NULL, conv, NULL, false), OK);
+	store_op_release(&k->cmd.op);
+}
+
+static int64_t open_now(struct rig *r)
+{
+	struct relay_counts counts;
+	relay_counts(r->relay, &counts);
+	return counts.open;
+}
+
 struct change_session {
 	struct rig *r;
 	const char *id;
@@ -114,6 +129,86 @@ static void it_kills_the_session_and_opens_the_next(void **state)
 	rig_release(&r);
 }
 
+struct finding {
+	struct rig *r;
+	const char *session;
+	struct str newest;
+	int64_t steps; /* of SQLite's machine */
+};
+
+static int one_step(void *ctx)
+{
+	((struct finding *)ctx)->steps++;
+	return 0;
+}
+
+static enum err newest_run(struct txn *t, void *ctx)
+{
+	struct finding *l = ctx;
+	struct record r;
+	struct session s;
+	sqlite3_progress_handler(t->db->h, 1, one_step, l);
+	enum err e = session_find(t, l->r->f.user, str_c(l->session), &r, &s, NULL);
+	if (e == OK) e = session_newest(t, r.conv, &l->newest);
+	sqlite3_progress_handler(t->db->h, 0, NULL, NULL);
+	l->newest = arena_str(&l->r->f.keep, l->newest);
+	return e;
+}
+
+static enum err delete_conversation(struct txn *t, void *ctx)
+{
+	struct rig *r = ctx;
+	struct record conv;
+	enum err e = txn_get(t, r->f.zone, RT_CONVERSATION, STR("c1"), &conv);
+	return e == OK ? txn_delete(t, &conv) : e;
+}
+
+static void of_a_deleted_conversation_the_session_after_the_killed_one_is_named(void **state)
+{
+	struct rig r;
+	struct clear k;
+	char first[ID_LEN + 1];
+	(void)state;
+	rig_init(&r, 1);
+	first_session("c1", first);
+	say(&r, "m1", "c1", "hello");
+	end(&r, 0, OK, false);
+	assert_int_equal(clear(&r, &k, "c1"), OK);
+	assert_int_equal(run(&r.f, delete_conversation, &r), OK);
+	struct finding l = {.r = &r, .session = first, .newest = STR("as it was")};
+	assert_int_equal(run(&r.f, newest_run, &l), OK);
+	assert_true(str_eq(l.newest, STR("as it was")));
+	rig_release(&r);
+}
+
+static void pause_and_lock(struct rig *r, struct session *s)
+{
+	s->queue_paused = true;
+	s->lock = (struct session_lock){STR("phone"), 1, r->incarnation, r->boot_ms + 60000, r->f.now_ms + 60000};
+}
+
+static void the_killed_session_holds_no_lock_and_no_pause_nor_does_the_next(void **state)
+{
+	struct rig r;
+	struct clear k;
+	char first[ID_LEN + 1];
+	(void)state;
+	rig_init(&r, 1);
+	first_session("c1", first);
+	say(&r, "m1", "c1", "hello");
+	end(&r, 0, OK, false);
+	change(&r, first, pause_and_lock);
+	assert_true(has(&r, "Session", str_c(first), "\"queuePaused\":true"));
+	assert_int_equal(clear(&r, &k, "c1"), OK); /* by the phone */
+	const char *const ids[] = {first, k.now};
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+		assert_true(has(&r, "Session", str_c(ids[i]), "\"state\":"));
+		assert_false(has(&r, "Session", str_c(ids[i]), "\"queuePaused\":true"));
+		assert_false(has(&r, "Session", str_c(ids[i]), "\"untilMs\""));
+	}
+	rig_release(&r);
+}
+
 static void a_second_clear_of_a_killed_session_changes_nothing_and_names_the_newest(void **state)
 {
 	struct rig r;
@@ -137,6 +232,28 @@ static void a_second_clear_of_a_killed_session_changes_nothing_and_names_the_new
 	rig_release(&r);
 }
 
+static void the_newest_of_many_sessions_is_found_at_once(void **state)
+{
+	struct rig r;
+	struct clear k;
+	char first[ID_LEN + 1];
+	int64_t after_one = 0;
+	(void)state;
+	rig_init(&r, 1);
+	first_session("c1", first);
+	say(&r, "m1", "c1", "hello");
+	end(&r, 0, OK, false);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(clear(&r, &k, "c1"), OK);
+		struct finding l = {.r = &r, .session = first, .newest = STR_NONE};
+		assert_int_equal(run(&r.f, newest_run, &l), OK);
+		assert_true(str_eq(l.newest, str_c(k.now)));
+		if (i == 0) after_one = l.steps;
+		assert_true(l.steps <= 2 * after_one);
+	}
+	rig_release(&r);
+}
+
 static void what_runs_is_cut_what_waits_is_stopped_and_the_next_session_is_free(void **state)
 {
 	struct rig r;
@@ -152,9 +269,7 @@ static void what_runs_is_cut_what_waits_is_stopped_and_the_next_session_is_free(
 	assert_false(r.calls[0].live);
 	const char *const ids[] = {"m1", "m2", "m3"};
 	for (size_t i = 0; i < ARRAY_LEN(ids); i++) assert_true(request_has(&r, ids[i], "\"state\":\"stopped\""));
-	struct relay_counts counts;
-	relay_counts(r.relay, &counts);
-	assert_int_equal(counts.open, 0);
+	assert_int_equal(open_now(&r), 0);
 	say(&r, "m4", "c1", "anew");
 	assert_int_equal(r.ncalls, 2);
 	assert_int_equal(r.calls[1].nmessages, 1); /* nothing of the killed session is context */
@@ -182,9 +297,7 @@ static void a_reply_that_comes_after_the_kill_is_not_written_into_it(void **stat
 		say(&r, "m1", "c1", "hello");
 		text(&r, 0, "too late");
 		int64_t row = job_row(r.calls[0].job);
-		memset(&k, 0, sizeof k);
-		assert_int_equal(clear_as(&r, &k, "phone", NULL, "c1", NULL, false), OK);
-		store_op_release(&k.cmd.op);
+		clear_behind(&r, &k, "c1");
 		end(&r, 0, how == 0 ? OK : ERR_PROVIDER_CUT, how == 1); /* done, to be tried again, failed */
 		r.boot_ms += 3600000;
 		settle(&r);
@@ -208,9 +321,7 @@ static void a_crash_right_after_the_commit_still_stops_everything(void **state)
 	say(&r, "m1", "c1", "one");
 	say(&r, "m2", "c1", "two");
 	text(&r, 0, "begun");
-	memset(&k, 0, sizeof k);
-	assert_int_equal(clear_as(&r, &k, "phone", NULL, "c1", NULL, false), OK);
-	store_op_release(&k.cmd.op);
+	clear_behind(&r, &k, "c1");
 	reopen(&r);
 	settle(&r);
 	r.boot_ms += 3600000;
@@ -234,10 +345,8 @@ static void a_claim_in_a_killed_session_stops_the_request(void **state)
 	assert_int_equal(send_as(&r, &s, r.f.user, r.f.actor, "m1", "c1", "waits", true), OK);
 	store_op_release(&s.cmd.op);
 	settle(&r);
-	memset(&k, 0, sizeof k);
 	/* Killed, but its request is open again, as if the stop had been lost. */
-	assert_int_equal(clear_as(&r, &k, "phone", NULL, "c1", NULL, false), OK);
-	store_op_release(&k.cmd.op);
+	clear_behind(&r, &k, "c1");
 	end(&r, 0, OK, false);
 	settle(&r);
 	assert_int_equal(r.ncalls, 1);
@@ -276,9 +385,7 @@ static void an_open_request_of_a_killed_session_is_stopped_when_it_is_taken_up(v
 	settle(&r);
 	assert_int_equal(r.ncalls, 1);
 	assert_true(request_has(&r, "m1", "\"state\":\"stopped\""));
-	struct relay_counts counts;
-	relay_counts(r.relay, &counts);
-	assert_int_equal(counts.open, 0);
+	assert_int_equal(open_now(&r), 0);
 	rig_release(&r);
 }
 
@@ -469,7 +576,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_kills_the_session_and_opens_the_next),
+		cmocka_unit_test(of_a_deleted_conversation_the_session_after_the_killed_one_is_named),
+		cmocka_unit_test(the_killed_session_holds_no_lock_and_no_pause_nor_does_the_next),
 		cmocka_unit_test(a_second_clear_of_a_killed_session_changes_nothing_and_names_the_newest),
+		cmocka_unit_test(the_newest_of_many_sessions_is_found_at_once),
 		cmocka_unit_test(what_runs_is_cut_what_waits_is_stopped_and_the_next_session_is_free),
 		cmocka_unit_test(a_reply_that_comes_after_the_kill_is_not_written_into_it),
 		cmocka_unit_test(a_crash_right_after_the_commit_still_stops_everything),

@@ -139,6 +139,19 @@ static void after_a_restart_the_stored_messages_are_looked_at_with_the_same_boun
 	}
 }
 
+static void a_stored_message_of_the_future_is_no_original(void **state)
+{
+	struct net n;
+	(void)state;
+	net_init(&n);
+	assert_int_equal(say(&n, n.f.actor, "m1", "hello"), OK);
+	n.f.now_ms -= 5001; /* the clock was set back, and the daemon started again */
+	duplicates_free(n.table);
+	n.table = duplicates_new(16, n.boot_ms);
+	assert_int_equal(say(&n, n.other, "m2", "hello"), OK);
+	net_release(&n);
+}
+
 static void it_stops_looking_back_once_the_table_knows_the_whole_window(void **state)
 {
 	struct net n;
@@ -173,6 +186,21 @@ static void a_message_that_was_taken_back_is_no_original(void **state)
 	assert_string_equal(c.message_id, "m2");
 	assert_int_equal(send_end(&n, &d), ERR_TOO_MANY);
 	assert_int_equal(send_end(&n, &e), OK);
+	net_release(&n);
+}
+
+static void a_message_that_was_taken_back_hides_no_earlier_one(void **state)
+{
+	struct net n;
+	(void)state;
+	net_init(&n);
+	struct sent a = {.spoil = true}, b = {.spoil = false};
+	assert_int_equal(say(&n, n.f.actor, "m1", "hello"), OK);
+	send_begin(&n, &a, n.f.actor, "m2", "hello");
+	assert_int_equal(send_end(&n, &a), ERR_TOO_MANY);
+	send_begin(&n, &b, n.other, "m3", "hello");
+	assert_int_equal(send_end(&n, &b), ERR_DUPLICATE);
+	assert_string_equal(b.message_id, "m1");
 	net_release(&n);
 }
 
@@ -290,8 +318,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(at_5000_ms_it_is_a_duplicate_and_at_5001_it_is_not),
 		cmocka_unit_test(after_a_restart_the_stored_messages_are_looked_at_with_the_same_boundary),
+		cmocka_unit_test(a_stored_message_of_the_future_is_no_original),
 		cmocka_unit_test(it_stops_looking_back_once_the_table_knows_the_whole_window),
 		cmocka_unit_test(a_message_that_was_taken_back_is_no_original),
+		cmocka_unit_test(a_message_that_was_taken_back_hides_no_earlier_one),
 		cmocka_unit_test(a_message_that_was_taken_back_makes_no_original_of_another_one),
 		cmocka_unit_test(a_group_that_runs_again_ends_the_same),
 		cmocka_unit_test(a_deleted_message_is_no_original),

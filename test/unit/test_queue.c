@@ -13,15 +13,16 @@ struct asked {
 };
 static void asked_done(struct store_op *op) { CONTAINER_OF(op, struct asked, cmd.op)->done = true; }
 
-/* Does what a verb does: the command, then what it tells the relay. Release its op. */
-static enum err queue(struct rig *r, struct asked *a, enum queue_verb verb, const char *conv, struct str request,
-		      int priority)
+/* Does what a verb does: the command, then what it tells the relay. By session or by conversation. Release its op. */
+static enum err queue_of(struct rig *r, struct asked *a, enum queue_verb verb, struct str session, struct str conv,
+			 struct str request, int priority)
 {
 	*a = (struct asked){0};
 	store_op_init(&a->cmd.op, cmd_queue_run, asked_done, 0, r->f.now_ms++);
 	a->cmd.verb = verb;
 	a->cmd.user = r->f.user;
-	a->cmd.of_conversation = str_c(conv);
+	a->cmd.session_id = session;
+	a->cmd.of_conversation = conv;
 	a->cmd.request_id = request;
 	a->cmd.priority = priority;
 	a->cmd.incarnation = r->incarnation;
@@ -36,6 +37,12 @@ static enum err queue(struct rig *r, struct asked *a, enum queue_verb verb, cons
 	return a->cmd.op.err;
 }
 
+static enum err queue(struct rig *r, struct asked *a, enum queue_verb verb, const char *conv, struct str request,
+		      int priority)
+{
+	return queue_of(r, a, verb, STR_NONE, str_c(conv), request, priority);
+}
+
 static enum err queue_do(struct rig *r, enum queue_verb verb, const char *conv, const char *message, int priority)
 {
 	struct asked a;
@@ -43,6 +50,13 @@ static enum err queue_do(struct rig *r, enum queue_verb verb, const char *conv, 
 	enum err e = queue(r, &a, verb, conv, message != NULL ? id_str(&id) : STR_NONE, priority);
 	store_op_release(&a.cmd.op);
 	return e;
+}
+
+/* The call says "t" and is done. */
+static void answer(struct rig *r, size_t call)
+{
+	text(r, call, "t");
+	end(r, call, OK, false);
 }
 
 /* The messages of a list, "m1 m2 ". */
@@ -152,8 +166,7 @@ static void one_that_backs_off_keeps_its_place_and_only_a_higher_class_passes_it
 	say_as(&r, "urgent", "c", PRIORITY_HIGH);
 	assert_int_equal(r.ncalls, 2);
 	assert_string_equal(r.calls[1].text, "urgent");
-	text(&r, 1, "t");
-	end(&r, 1, OK, false);
+	answer(&r, 1);
 	assert_int_equal(r.ncalls, 2);
 	r.boot_ms += 60000;
 	settle(&r);
@@ -173,10 +186,8 @@ static void sessions_run_in_parallel_and_a_paused_one_holds_up_no_other(void **s
 	assert_int_equal(queue_do(&r, QUEUE_PAUSE, "ca", NULL, 0), OK);
 	say(&r, "a2", "ca", "a2");
 	say(&r, "b2", "cb", "b2");
-	text(&r, 0, "t");
-	end(&r, 0, OK, false);
-	text(&r, 1, "t");
-	end(&r, 1, OK, false);
+	answer(&r, 0);
+	answer(&r, 1);
 	assert_int_equal(r.ncalls, 3);
 	assert_string_equal(r.calls[2].text, "b2");
 	rig_release(&r);
@@ -194,8 +205,7 @@ static void a_paused_queue_begins_nothing_and_what_runs_goes_on(void **state)
 	say(&r, "m2", "c", "m2");
 	assert_int_equal(queue_do(&r, QUEUE_PAUSE, "c", NULL, 0), OK);
 	assert_true(r.calls[0].live);
-	text(&r, 0, "t");
-	end(&r, 0, OK, false);
+	answer(&r, 0);
 	assert_true(reply_has(&r, "m1", "\"text\":\"t\""));
 	assert_int_equal(r.ncalls, 1);
 	say_as(&r, "m3", "c", PRIORITY_HIGH);
@@ -215,8 +225,7 @@ static void a_send_into_a_paused_empty_queue_waits_although_a_slot_is_free(void 
 	(void)state;
 	rig_init(&r, 4);
 	say(&r, "m1", "c", "m1");
-	text(&r, 0, "t");
-	end(&r, 0, OK, false);
+	answer(&r, 0);
 	assert_int_equal(queue_do(&r, QUEUE_PAUSE, "c", NULL, 0), OK);
 	say(&r, "m2", "c", "m2");
 	assert_int_equal(r.ncalls, 1);
@@ -303,8 +312,7 @@ static void clear_stops_what_waits_and_keeps_its_messages_and_what_runs(void **s
 	store_op_release(&a.cmd.op);
 	assert_true(request_has(&r, "m2", "\"state\":\"stopped\""));
 	assert_true(has(&r, "Message", STR("m2"), "\"text\":\"m2\""));
-	text(&r, 0, "t");
-	end(&r, 0, OK, false);
+	answer(&r, 0);
 	assert_true(reply_has(&r, "m1", "\"text\":\"t\""));
 	assert_int_equal(r.ncalls, 2);
 	assert_true(r.calls[1].live);
@@ -361,8 +369,7 @@ static void remove_stops_one_that_waits_and_nothing_else(void **state)
 	assert_int_equal(queue_do(&r, QUEUE_REMOVE, "c", "nothing", 0), ERR_NOT_FOUND);
 	assert_waiting(&r, "c", "m3 ");
 	assert_true(request_has(&r, "m2", "\"state\":\"stopped\""));
-	text(&r, 0, "t");
-	end(&r, 0, OK, false);
+	answer(&r, 0);
 	assert_int_equal(r.ncalls, 3);
 	assert_string_equal(r.calls[2].text, "m3");
 	rig_release(&r);
@@ -402,8 +409,7 @@ static void a_clear_that_overtakes_a_claim_leaves_nothing_behind(void **state)
 	(void)state;
 	rig_init(&r, 4);
 	say(&r, "m1", "c", "m1");
-	text(&r, 0, "t");
-	end(&r, 0, OK, false);
+	answer(&r, 0);
 	assert_int_equal(queue_do(&r, QUEUE_PAUSE, "c", NULL, 0), OK);
 	say(&r, "m2", "c", "m2");
 	/* The clear is at the store when the request is claimed, and comes back first. */
@@ -519,13 +525,16 @@ static enum err kill_run(struct txn *t, void *ctx)
 		e = txn_put(t, &next);
 		s.is_killed = false;
 	}
-	return e;
+	if (e == OK) e = txn_get_row(t, rec.conv, &rec);
+	rec.fields = STR("{\"currentSessionId\":\"newest\"}");
+	return e == OK ? txn_put(t, &rec) : e;
 }
 
 static void unknown_and_killed_sessions_are_refused_by_name(void **state)
 {
 	struct rig r;
 	struct asked a;
+	struct id first = id_derive(STR("c"), "session");
 	(void)state;
 	rig_init(&r, 4);
 	static const enum queue_verb verbs[] = {QUEUE_LIST,  QUEUE_PAUSE,  QUEUE_RESUME,
@@ -535,7 +544,7 @@ static void unknown_and_killed_sessions_are_refused_by_name(void **state)
 	say(&r, "m1", "c", "m1");
 	assert_int_equal(run(&r.f, kill_run, &r), OK);
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-		assert_int_equal(queue(&r, &a, verbs[i], "c", STR_NONE, 1), ERR_SESSION_KILLED);
+		assert_int_equal(queue_of(&r, &a, verbs[i], id_str(&first), STR_NONE, STR_NONE, 1), ERR_SESSION_KILLED);
 		assert_true(str_eq(a.cmd.next_id, STR("newest")));
 		store_op_release(&a.cmd.op);
 	}
@@ -615,8 +624,8 @@ static enum err finish_step(struct txn *t, const struct explored *x, const struc
 			       .error_text = STR(""),
 			       .finish_reason = STR(""),
 			       .max_attempts = 100,
-			       .input_tokens = -1,
-			       .output_tokens = -1};
+			       .provider_id = STR(""),
+			       .usage = USAGE_UNKNOWN};
 	return cmd_finish_run(t, &c.op);
 }
 

@@ -21,8 +21,13 @@ struct trial {
 
 static enum err put(struct txn *t, struct fixture *f, uint32_t type, const char *name, const char *fields)
 {
-	struct record r = {.zone = f->zone, .type = type, .name = str_c(name), .fields = str_c(fields)};
-	return txn_put(t, &r);
+	struct record r = {.zone = f->zone, .type = type, .name = str_c(name), .fields = str_c(fields)}, conv;
+	enum err e = OK;
+	if (type == RT_SESSION) {
+		e = txn_get(t, f->zone, RT_CONVERSATION, STR("c"), &conv);
+		r.conv = conv.row;
+	}
+	return e == OK ? txn_put(t, &r) : e;
 }
 
 static enum err make_session(struct txn *t, void *ctx)
@@ -158,7 +163,7 @@ static void lease_of_another_incarnation_goes_with_any_change(void **state)
 static enum err kill_session(struct txn *t, void *ctx)
 {
 	struct fixture *f = ctx;
-	struct record r;
+	struct record r, conv;
 	enum err e = txn_get(t, f->zone, RT_SESSION, STR("s"), &r);
 	r.fields = STR("{\"conversationId\":\"c\",\"state\":\"killed\",\"nextSessionId\":\"s2\",\"term\":1}");
 	if (e == OK) e = txn_put(t, &r);
@@ -168,6 +173,9 @@ static enum err kill_session(struct txn *t, void *ctx)
 	if (e == OK)
 		e = put(t, f, RT_SESSION, "s3",
 			"{\"conversationId\":\"c\",\"state\":\"active\",\"primaryDeviceId\":\"laptop\",\"term\":4}");
+	if (e == OK) e = txn_get_row(t, r.conv, &conv);
+	conv.fields = STR("{\"currentSessionId\":\"s3\"}");
+	if (e == OK) e = txn_put(t, &conv);
 	return e;
 }
 

@@ -1,106 +1,7 @@
 /* The store's promises one by one: what is saved stays, what fails leaves nothing, what is spoilt is noticed. */
 #include "store/store.h"
 
-#include "store_fixture.h"
-
-/* ---- small commands ---- */
-
-struct put {
-	struct fixture *f;
-	uint32_t type;
-	const char *name, *fields;
-	int64_t conv, ord;
-	int32_t state;
-	struct record rec; /* out; its strings are gone */
-	enum err then;     /* what the command returns after the put */
-};
-
-static enum err put_run(struct txn *t, void *ctx)
-{
-	struct put *p = ctx;
-	struct record r = {.zone = p->f->zone, .type = p->type, .name = str_c(p->name), .conv = p->conv, .ord = p->ord};
-	enum err e = txn_get(t, r.zone, r.type, r.name, &r);
-	if (e != OK && e != ERR_NOT_FOUND) return e;
-	r.zone = p->f->zone;
-	r.type = p->type;
-	r.name = str_c(p->name);
-	r.fields = str_c(p->fields);
-	r.state = p->state;
-	e = txn_put(t, &r);
-	p->rec = r;
-	return e != OK ? e : p->then;
-}
-
-static enum err put(struct fixture *f, uint32_t type, const char *name, const char *fields)
-{
-	struct put p = {.f = f, .type = type, .name = name, .fields = fields};
-	return run(f, put_run, &p);
-}
-
-struct get {
-	struct fixture *f;
-	uint32_t type;
-	const char *name;
-	struct record rec; /* out, in f->keep */
-};
-
-static enum err get_run(struct txn *t, void *ctx)
-{
-	struct get *g = ctx;
-	enum err e = txn_get(t, g->f->zone, g->type, str_c(g->name), &g->rec);
-	if (e != OK) return e;
-	g->rec.name = arena_str(&g->f->keep, g->rec.name);
-	g->rec.fields = arena_str(&g->f->keep, g->rec.fields);
-	g->rec.origin = arena_str(&g->f->keep, g->rec.origin);
-	return OK;
-}
-
-static enum err get(struct fixture *f, uint32_t type, const char *name, struct record *out)
-{
-	struct get g = {.f = f, .type = type, .name = name};
-	enum err e = run(f, get_run, &g);
-	if (out != NULL) *out = g.rec;
-	return e;
-}
-
-static enum err remove_run(struct txn *t, void *ctx)
-{
-	struct get *g = ctx;
-	enum err e = txn_get(t, g->f->zone, g->type, str_c(g->name), &g->rec);
-	return e == OK ? txn_delete(t, &g->rec) : e;
-}
-
-static enum err zone_run(struct txn *t, void *ctx)
-{
-	struct zone_info *zi = ctx;
-	return txn_zone_info(t, zi->zone, zi);
-}
-
-static struct zone_info zone_of(struct fixture *f)
-{
-	struct zone_info zi = {.zone = f->zone};
-	assert_int_equal(run(f, zone_run, &zi), OK);
-	return zi;
-}
-
-/* A conversation and n messages in it; returns its row. */
-static int64_t talk(struct fixture *f, const char *conv_name, int n)
-{
-	struct put c = {.f = f, .type = RT_CONVERSATION, .name = conv_name, .fields = "{\"title\":\"t\"}"};
-	assert_int_equal(run(f, put_run, &c), OK);
-	for (int i = 1; i <= n; i++) {
-		char name[80];
-		(void)snprintf(name, sizeof name, "%s-m%d", conv_name, i);
-		struct put m = {.f = f,
-				.type = RT_MESSAGE,
-				.name = name,
-				.fields = "{\"text\":\"hello\"}",
-				.conv = c.rec.row,
-				.ord = i};
-		assert_int_equal(run(f, put_run, &m), OK);
-	}
-	return c.rec.row;
-}
+#include "store_gear.h"
 
 /* ---- records ---- */
 
@@ -159,6 +60,42 @@ static enum err twice_run(struct txn *t, void *ctx)
 	struct record r = {.zone = f->zone, .type = RT_PROJECT, .name = STR("same"), .fields = STR("{}")}, again = r;
 	enum err e = txn_put(t, &r);
 	return e == OK ? txn_put(t, &again) : e;
+}
+
+struct twice {
+	struct fixture *f;
+	size_t n;
+	int64_t seqs[4];
+};
+
+/* Two records, and the first once more. */
+static enum err both_run(struct txn *t, void *ctx)
+{
+	struct twice *w = ctx;
+	static const char *const names[] = {"a", "b", "a"};
+	const struct change *c;
+	for (int i = 0; i < 3; i++) {
+		struct put p = {.f = w->f, .type = RT_PROJECT, .name = names[i], .fields = "{}"};
+		enum err e = put_run(t, &p);
+		if (e != OK) return e;
+	}
+	STAILQ_FOREACH (c, &t->op->changes, link) {
+		assert_true(w->n < ARRAY_LEN(w->seqs));
+		w->seqs[w->n++] = c->rec.seq;
+	}
+	return OK;
+}
+
+static void a_record_changed_twice_by_a_command_is_one_change_of_it(void **state)
+{
+	struct fixture *f = *state;
+	for (int old = 0; old < 2; old++) { /* made by the command, and there before it */
+		struct twice w = {.f = f};
+		assert_int_equal(run(f, both_run, &w), OK);
+		assert_int_equal(w.n, 2);
+		assert_int_equal(w.seqs[1], w.seqs[0] + 1);
+		assert_int_equal(w.seqs[1], 3 * (old + 1));
+	}
 }
 
 static void a_name_exists_once(void **state)
@@ -432,28 +369,6 @@ static void open_requests_are_found_oldest_first(void **state)
 
 /* ---- the feed ---- */
 
-struct feed {
-	struct fixture *f;
-	int64_t after, upto, limit;
-	int64_t seqs[600], groups[600];
-	size_t n;
-	int64_t out_seq;
-	bool more;
-};
-static enum err feed_add(void *ctx, const struct record *r)
-{
-	struct feed *fd = ctx;
-	fd->seqs[fd->n] = r->seq;
-	fd->groups[fd->n++] = r->group;
-	return OK;
-}
-static enum err feed_run(struct txn *t, void *ctx)
-{
-	struct feed *fd = ctx;
-	fd->n = 0;
-	return txn_feed(t, fd->f->zone, fd->after, fd->upto, fd->limit, feed_add, fd, &fd->out_seq, &fd->more);
-}
-
 struct burst {
 	struct fixture *f;
 	struct rng *rng;
@@ -527,287 +442,6 @@ static void a_feed_stops_at_upto(void **state)
 	page = (struct feed){.f = f, .after = 50, .upto = INT64_MAX, .limit = 100};
 	assert_int_equal(run(f, feed_run, &page), OK);
 	assert_true(page.n == 0 && page.out_seq == 50);
-}
-
-/* ---- streams ---- */
-
-static enum err chunks_run(struct txn *t, void *ctx)
-{
-	struct chunk *last = ctx;
-	static const char *const texts[] = {"Hel", "lo", " wörld"};
-	int64_t offset = 0;
-	for (int i = 0; i < 3; i++) {
-		*last = (struct chunk){
-			.request = 5, .attempt = 1, .kind = STREAM_TEXT, .offset = offset, .text = str_c(texts[i])};
-		enum err e = txn_chunk_add(t, last);
-		if (e != OK) return e;
-		offset += (int64_t)last->text.n;
-	}
-	return OK;
-}
-struct chunk_list {
-	int64_t ids[16];
-	struct buf text;
-	size_t n;
-};
-static enum err chunk_note(void *ctx, const struct chunk *c)
-{
-	struct chunk_list *l = ctx;
-	assert_int_equal(c->offset, l->text.n);
-	(void)buf_add_str(&l->text, c->text);
-	l->ids[l->n++] = c->id;
-	return OK;
-}
-static enum err chunk_list_run(struct txn *t, void *ctx) { return txn_chunks(t, chunk_note, ctx); }
-static enum err trim_run(struct txn *t, void *ctx) { return txn_chunks_trim(t, *(int64_t *)ctx); }
-
-static void chunks_survive_and_are_trimmed(void **state)
-{
-	struct fixture *f = *state;
-	struct chunk last;
-	assert_int_equal(run(f, chunks_run, &last), OK);
-	fixture_close(f);
-	fixture_open(f);
-	struct chunk_list l = {.text = BUF_INIT(1000)};
-	assert_int_equal(run_on_reader(f, chunk_list_run, &l), OK);
-	assert_true(l.n == 3 && l.ids[0] < l.ids[1] && l.ids[2] == last.id);
-	assert_string_equal(l.text.p, "Hello wörld");
-	buf_release(&l.text);
-	int64_t below = last.id + 1;
-	assert_int_equal(run(f, trim_run, &below), OK);
-	l = (struct chunk_list){.text = BUF_INIT(1000)};
-	assert_int_equal(run(f, chunk_list_run, &l), OK);
-	assert_int_equal(l.n, 0);
-	struct chunk again;
-	assert_int_equal(run(f, chunks_run, &again), OK);
-	assert_true(again.id > last.id);
-	assert_healthy(f);
-}
-
-static enum err close_run(struct txn *t, void *ctx) { return txn_stream_close(t, ctx); }
-struct stream_get {
-	struct fixture *f;
-	struct stream_row row;
-};
-static enum err stream_get_run(struct txn *t, void *ctx)
-{
-	struct stream_get *g = ctx;
-	enum err e = txn_stream_get(t, 7, 2, STREAM_THINKING, &g->row);
-	g->row.text = arena_str(&g->f->keep, g->row.text);
-	g->row.status = arena_str(&g->f->keep, g->row.status);
-	return e;
-}
-
-static void a_stream_is_closed_once(void **state)
-{
-	struct fixture *f = *state;
-	struct stream_row s = {
-		.request = 7, .attempt = 2, .kind = STREAM_THINKING, .status = STR("done"), .text = STR("so")};
-	struct stream_get g = {.f = f};
-	assert_int_equal(run(f, stream_get_run, &g), ERR_NOT_FOUND);
-	assert_int_equal(run(f, close_run, &s), OK);
-	s.status = STR("failed");
-	s.text = STR("other");
-	assert_int_equal(run(f, close_run, &s), OK);
-	assert_int_equal(run_on_reader(f, stream_get_run, &g), OK);
-	assert_true(str_eq(g.row.status, STR("done")) && str_eq(g.row.text, STR("so")));
-	assert_healthy(f);
-}
-
-/* ---- users, credentials, pairing, attachments ---- */
-
-static enum err users_run(struct txn *t, void *ctx)
-{
-	(void)ctx;
-	struct user_row u, v;
-	assert_int_equal(txn_user_add(t, STR("bob"), &u), OK);
-	assert_int_equal(txn_user_add(t, STR("bob"), &v), ERR_EXISTS);
-	assert_int_equal(txn_user_add(t, STR("no spaces"), &v), ERR_BAD_FIELD);
-	assert_int_equal(txn_user_find(t, u.id, &v), OK);
-	assert_int_equal(v.user, u.user);
-	assert_int_equal(txn_user_disable(t, u.user, true), OK);
-	assert_int_equal(txn_user_find(t, STR("bob"), &v), OK);
-	assert_true(v.disabled);
-	assert_int_equal(txn_user_disable(t, 999, true), ERR_NOT_FOUND);
-	return OK;
-}
-static enum err count_user(void *ctx, const struct user_row *u)
-{
-	(void)u;
-	++*(int *)ctx;
-	return OK;
-}
-static enum err users_list_run(struct txn *t, void *ctx) { return txn_users(t, count_user, ctx); }
-
-static void users_are_added_found_and_disabled(void **state)
-{
-	struct fixture *f = *state;
-	int n = 0;
-	assert_int_equal(run(f, users_run, NULL), OK);
-	assert_int_equal(run_on_reader(f, users_list_run, &n), OK);
-	assert_int_equal(n, 2);
-	assert_healthy(f);
-}
-
-static enum err count_cred(void *ctx, const struct cred_row *c)
-{
-	*(int *)ctx += c->revoked ? 100 : 1;
-	return OK;
-}
-static enum err creds_run(struct txn *t, void *ctx)
-{
-	struct fixture *f = ctx;
-	unsigned char a[32] = {1}, b[32] = {2}, none[32] = {3};
-	struct cred_row c;
-	int n = 0;
-	assert_int_equal(txn_cred_add(t, f->actor, a), OK);
-	assert_int_equal(txn_cred_add(t, f->actor, b), OK);
-	assert_int_equal(txn_cred_find(t, a, &c), OK);
-	assert_true(c.principal == f->actor && !c.revoked && str_eq(c.user_name, STR("ann")) &&
-		    str_eq(c.device_id, STR("phone")));
-	assert_int_equal(txn_cred_find(t, none, &c), ERR_NOT_FOUND);
-	assert_int_equal(txn_cred_revoke(t, f->actor), OK);
-	assert_int_equal(txn_cred_find(t, b, &c), OK);
-	assert_true(c.revoked);
-	assert_int_equal(txn_cred_revoke(t, 999), ERR_NOT_FOUND);
-	assert_int_equal(txn_creds(t, 0, count_cred, &n), OK);
-	assert_int_equal(n, 200);
-	assert_int_equal(txn_creds(t, f->user + 1, count_cred, &n), OK);
-	assert_int_equal(n, 200);
-	return OK;
-}
-static void credentials_are_found_by_hash_and_revoked_together(void **state)
-{
-	struct fixture *f = *state;
-	assert_int_equal(run(f, creds_run, f), OK);
-	assert_healthy(f);
-}
-
-static enum err pair_run(struct txn *t, void *ctx)
-{
-	struct fixture *f = ctx;
-	unsigned char live[32] = {1}, old[32] = {2};
-	int64_t user;
-	assert_int_equal(txn_pair_add(t, live, f->user, txn_now_ms(t) + 1000), OK);
-	assert_int_equal(txn_pair_add(t, old, f->user, txn_now_ms(t)), OK);
-	assert_int_equal(txn_pair_add(t, old, 999, txn_now_ms(t)), ERR_NOT_FOUND);
-	assert_int_equal(txn_pair_take(t, old, &user), ERR_PAIRING);
-	assert_int_equal(txn_pair_take(t, live, &user), OK);
-	assert_int_equal(user, f->user);
-	assert_int_equal(txn_pair_take(t, live, &user), ERR_PAIRING);
-	return OK;
-}
-static void a_pairing_code_works_once_and_in_time(void **state)
-{
-	struct fixture *f = *state;
-	assert_int_equal(run(f, pair_run, f), OK);
-}
-
-static enum err count_asset(void *ctx, const struct asset_row *a)
-{
-	*(int64_t *)ctx += a->size;
-	return OK;
-}
-static enum err assets_run(struct txn *t, void *ctx)
-{
-	struct fixture *f = ctx;
-	struct asset_row a = {.hash = {1}, .user = f->user, .size = 10, .created_ms = 100}, b = a;
-	unsigned char none[32] = {9};
-	int64_t sum = 0;
-	b.hash[0] = 2;
-	b.size = 5;
-	assert_int_equal(txn_asset_add(t, &a), OK);
-	assert_int_equal(txn_asset_add(t, &b), OK);
-	assert_int_equal(txn_asset_ref(t, f->user, a.hash, 1), OK);
-	assert_int_equal(txn_asset_ref(t, f->user, none, 1), ERR_NOT_FOUND);
-	assert_int_equal(txn_asset_ref(t, f->user + 1, a.hash, 1), ERR_NOT_FOUND);
-	assert_int_equal(txn_assets_unreferenced(t, 101, count_asset, &sum), OK);
-	assert_int_equal(sum, 5);
-	b.created_ms = 200;
-	assert_int_equal(txn_asset_add(t, &b), OK);
-	sum = 0;
-	assert_int_equal(txn_assets_unreferenced(t, 101, count_asset, &sum), OK);
-	assert_int_equal(sum, 0);
-	assert_int_equal(txn_asset_get(t, f->user, a.hash, &b), OK);
-	assert_true(b.refs == 1 && b.size == 10);
-	assert_int_equal(txn_asset_exists(t, a.hash), OK);
-	assert_int_equal(txn_asset_drop(t, f->user, a.hash), OK);
-	assert_int_equal(txn_asset_exists(t, a.hash), ERR_NOT_FOUND);
-	return OK;
-}
-static void attachments_are_counted_per_user(void **state)
-{
-	struct fixture *f = *state;
-	assert_int_equal(run(f, assets_run, f), OK);
-	assert_healthy(f);
-}
-
-/* ---- retention ---- */
-
-struct compact {
-	int64_t now_ms;
-	bool more;
-};
-static enum err compact_run(struct txn *t, void *ctx)
-{
-	struct compact *c = ctx;
-	return txn_compact(t, c->now_ms, &c->more);
-}
-
-static void an_old_tombstone_becomes_a_grave_and_its_name_stays_taken(void **state)
-{
-	struct fixture *f = *state;
-	struct record r;
-	(void)talk(f, "c", 5);
-	struct get victim = {.f = f, .type = RT_MESSAGE, .name = "c-m3"},
-		   last = {.f = f, .type = RT_MESSAGE, .name = "c-m5"};
-	assert_int_equal(run(f, remove_run, &victim), OK);
-	assert_int_equal(run(f, remove_run, &last), OK);
-	struct stream_row s = {
-		.request = 7, .attempt = 2, .kind = STREAM_THINKING, .status = STR("done"), .text = STR("so")};
-	assert_int_equal(run(f, close_run, &s), OK);
-	int64_t place = zone_of(f).seq;
-	struct compact c = {.now_ms = f->now_ms};
-	assert_int_equal(run(f, compact_run, &c), OK);
-	assert_int_equal(zone_of(f).records, 6);
-	c.now_ms = f->now_ms + f->limits.tombstone_keep_ms + 1;
-	assert_int_equal(run(f, compact_run, &c), OK);
-	assert_false(c.more);
-	struct zone_info zi = zone_of(f);
-	/* The last message's place must not be given out again, so its tombstone stays. */
-	assert_true(zi.records == 5 && zi.floor == place - 1);
-	assert_int_equal(get(f, RT_MESSAGE, "c-m3", &r), OK);
-	assert_true(r.deleted && r.row == 0 && r.ord == 3);
-	struct put again = {.f = f, .type = RT_MESSAGE, .name = "c-m3", .fields = "{}"};
-	assert_int_equal(run(f, put_run, &again), ERR_EXISTS);
-	struct feed page = {.f = f, .after = 1, .upto = INT64_MAX, .limit = 100};
-	assert_int_equal(run(f, feed_run, &page), ERR_CURSOR_EXPIRED);
-	page = (struct feed){.f = f, .after = zi.floor, .upto = INT64_MAX, .limit = 100};
-	assert_int_equal(run(f, feed_run, &page), OK);
-	page = (struct feed){.f = f, .after = 0, .upto = INT64_MAX, .limit = 100};
-	assert_int_equal(run_on_reader(f, feed_run, &page), OK);
-	struct stream_get g = {.f = f};
-	assert_int_equal(run(f, stream_get_run, &g), ERR_NOT_FOUND);
-	assert_healthy(f);
-	fixture_close(f);
-	fixture_open(f);
-	assert_int_equal(run_on_reader(f, get_run, &victim), OK);
-	assert_healthy(f);
-}
-
-static enum err status_run(struct txn *t, void *ctx) { return txn_status(t, ctx); }
-
-static void status_counts_what_is_there(void **state)
-{
-	struct fixture *f = *state;
-	struct store_status st;
-	struct chunk last;
-	(void)talk(f, "c", 5);
-	assert_int_equal(run(f, chunks_run, &last), OK);
-	assert_int_equal(run_on_reader(f, status_run, &st), OK);
-	assert_true(st.records == 6 && st.users == 1 && st.zones == 1 && st.chunks == 3 && st.chunk_bytes == 12);
-	assert_true(st.db_bytes > 0 && st.schema_version == STORE_SCHEMA_VERSION && st.incarnation == 1 &&
-		    st.commits > 6);
 }
 
 /* ---- threads ---- */
@@ -898,6 +532,7 @@ int main(void)
 		T(what_is_put_is_there_after_a_restart),
 		T(every_change_takes_the_next_place),
 		T(a_copy_from_before_the_last_change_is_not_saved),
+		T(a_record_changed_twice_by_a_command_is_one_change_of_it),
 		T(a_name_exists_once),
 		T(a_failed_command_leaves_nothing_and_its_batch_alone),
 		T(only_repeatable_commands_run_again_and_only_after_a_late_failure),
@@ -910,14 +545,6 @@ int main(void)
 		T(open_requests_are_found_oldest_first),
 		T(a_feed_in_pages_has_no_gap_and_splits_no_group),
 		T(a_feed_stops_at_upto),
-		T(chunks_survive_and_are_trimmed),
-		T(a_stream_is_closed_once),
-		T(users_are_added_found_and_disabled),
-		T(credentials_are_found_by_hash_and_revoked_together),
-		T(a_pairing_code_works_once_and_in_time),
-		T(attachments_are_counted_per_user),
-		T(an_old_tombstone_becomes_a_grave_and_its_name_stays_taken),
-		T(status_counts_what_is_there),
 		T(done_comes_in_order_and_batches_are_announced),
 		T(closing_commits_what_is_queued),
 		T(a_reader_is_interrupted_after_a_second),

@@ -615,6 +615,16 @@ static int model_rows_by_n(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static void a_merge_over_a_tombstone_revives_nothing_and_is_no_conflict(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Conversation", "c", "{\"title\":\"A\"}", NULL, NULL), OK);
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Conversation", "c", NULL, NULL, NULL), OK);
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Conversation", "c", "{\"title\":\"B\"}", NULL, NULL), ERR_CONFLICT);
+	assert_int_equal(save1(f, POLICY_MERGE, "Conversation", "c", "{\"title\":\"B\"}", NULL, NULL), OK);
+	assert_int_equal(save1(f, POLICY_ALL_KEYS, "Conversation", "c", "{\"title\":\"B\"}", NULL, NULL), ERR_CONFLICT);
+}
+
 static void queries_agree_with_a_model(void **state)
 {
 	struct fixture *f = *state;
@@ -645,6 +655,14 @@ static void queries_agree_with_a_model(void **state)
 			buf_addf(&want, "%s ", rows[i].name);
 		}
 		expect(f, "Model", filter, "[{\"field\":\"n\"}]", buf_str(&want).p);
+		/* One value of another field than the sort's. */
+		buf_clear(&want);
+		(void)snprintf(filter, sizeof filter, "[{\"field\":\"s\",\"op\":\"eq\",\"value\":\"s%d\"}]", s);
+		for (int i = 0; i < 30; i++)
+			if (rows[i].n >= 0 && rows[i].s == s) buf_addf(&want, "%s ", rows[i].name);
+		for (int i = 0; i < 30; i++)
+			if (rows[i].n < 0 && rows[i].s == s) buf_addf(&want, "%s ", rows[i].name);
+		expect(f, "Model", filter, "[{\"field\":\"n\"}]", buf_str(&want).p);
 		buf_release(&want);
 	}
 }
@@ -673,6 +691,7 @@ int main(void)
 		T(a_cursor_serves_only_its_own_query),
 		T(a_long_search_ends_its_page_early),
 		T(the_index_follows_a_record_that_a_lower_limit_would_refuse),
+		T(a_merge_over_a_tombstone_revives_nothing_and_is_no_conflict),
 		T(queries_agree_with_a_model),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
