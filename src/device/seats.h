@@ -172,6 +172,14 @@ void seats_each_primary(const struct seats *s, int64_t user, struct str device_i
 /* The same of all sessions it has joined; those of conversations without a message are left out. */
 void seats_each_session(const struct seats *s, int64_t user, struct str device_id,
 			void (*fn)(void *ctx, struct str session_id), void *ctx);
+/* Of all users. */
+struct seats_count {
+	int64_t joined;       /* conversations in which a device sits */
+	int64_t with_primary; /* those whose primary does */
+	int64_t locked;       /* those whose lock is held */
+	int64_t waiting;      /* devices in line for a lock */
+};
+struct seats_count seats_count(const struct seats *s);
 /* Nothing is under way: no proposal, no unanswered question but those that wait in line for a lock. */
 bool seats_are_settled(const struct seats *s);
 

@@ -138,6 +138,19 @@ void seats_each_session(const struct seats *s, int64_t user, struct str device_i
 	each_session(s, user, device_id, false, fn, ctx);
 }
 
+struct seats_count seats_count(const struct seats *s)
+{
+	struct seats_count n = {0};
+	const struct seating *t;
+	TAILQ_FOREACH (t, &s->all_seatings, in_all) {
+		n.joined += !TAILQ_EMPTY(&t->line);
+		n.with_primary += seats_seat_of(s, t, t->primary) != NULL;
+		n.locked += t->holder[0] != '\0';
+		n.waiting += t->nwaiting;
+	}
+	return n;
+}
+
 bool seats_are_settled(const struct seats *s)
 {
 	const struct seating *t;

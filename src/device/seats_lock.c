@@ -30,6 +30,27 @@ static struct ask *next_waiting(struct seating *t)
 	return a;
 }
 
+/* A device stands in the line once: who asks again keeps its place, and its earlier question is over. */
+static void wait_in_line(struct seats *s, struct seating *t, struct ask *a)
+{
+	struct ask *old;
+	TAILQ_FOREACH (old, &t->waiting, link)
+		if (old->by == a->by) break;
+	if (old == NULL && t->nwaiting >= s->limits->lock_waiters) {
+		seats_answer(s, t, a, ERR_TOO_MANY);
+		return;
+	}
+	seats_arm(s, a->give_up_ms);
+	if (old == NULL) {
+		TAILQ_INSERT_TAIL(&t->waiting, a, link);
+		t->nwaiting++;
+		return;
+	}
+	TAILQ_INSERT_BEFORE(old, a, link);
+	TAILQ_REMOVE(&t->waiting, old, link);
+	seats_answer(s, t, old, ERR_SESSION_LOCKED);
+}
+
 static void judge_lock(struct seats *s, struct seating *t, struct ask *a, int64_t now)
 {
 	bool is_holder = t->holder[0] != '\0' && strcmp(t->holder, a->by->guest->id) == 0;
@@ -40,12 +61,8 @@ static void judge_lock(struct seats *s, struct seating *t, struct ask *a, int64_
 		propose_lock(s, t, a, NULL, now);
 	} else if (a->give_up_ms <= now) {
 		seats_answer(s, t, a, ERR_SESSION_LOCKED);
-	} else if (t->nwaiting >= s->limits->lock_waiters) {
-		seats_answer(s, t, a, ERR_TOO_MANY);
 	} else {
-		TAILQ_INSERT_TAIL(&t->waiting, a, link);
-		t->nwaiting++;
-		seats_arm(s, a->give_up_ms);
+		wait_in_line(s, t, a);
 	}
 }
 

@@ -46,6 +46,7 @@ struct http_call {
 	int status;
 	int nsent;      /* times libcurl was about to send the request */
 	bool is_plain;  /* http, not https */
+	bool is_proxied;
 	bool head_done; /* head is complete */
 	bool told_connected, told_head;
 	bool is_ready, is_finished;
@@ -176,9 +177,10 @@ static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl
 	struct http_call *call = ctx;
 	enum addr_kind kind = addr_kind(&a->addr);
 	if (purpose != CURLSOCKTYPE_IPCXN) return CURL_SOCKET_BAD;
-	if (kind == ADDR_FORBIDDEN)
+	if (call->is_proxied && call->is_plain) call->refused = "http without TLS does not go through a proxy";
+	else if (kind == ADDR_FORBIDDEN)
 		call->refused = "its address is link-local or multicast, which is never connected to";
-	else if (kind == ADDR_PRIVATE && !call->spec.allow_private)
+	else if (kind == ADDR_PRIVATE && !call->spec.allow_private && !call->is_proxied)
 		call->refused = "its address is private or loopback, which this provider's allowPrivate does not allow";
 	else if (kind == ADDR_PUBLIC && call->is_plain)
 		call->refused = "http without TLS is only spoken on this machine and private networks; use https";
@@ -364,7 +366,9 @@ static void set_manners(struct http_call *call)
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(e, CURLOPT_PROXY, "");
+	curl_easy_setopt(e, CURLOPT_PROXY, call->spec.proxy != NULL ? call->spec.proxy : "");
+	curl_easy_setopt(e, CURLOPT_NOPROXY, "");
+	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -389,6 +393,7 @@ struct http_call *http_call_start(struct http_client *c, const struct http_call_
 	call->head = BUF_INIT(HEAD_MAX);
 	call->body = BUF_INIT(PIECE_MAX);
 	call->is_plain = strncasecmp(spec->url, "http:", 5) == 0;
+	call->is_proxied = spec->proxy != NULL;
 	call->easy = curl_easy_init();
 	if (call->easy == NULL) die(71, "out of memory");
 	TAILQ_INSERT_TAIL(&c->calls, call, link);

@@ -1,11 +1,13 @@
-/* HTTP client on the loop: libcurl multi_socket. Streaming answers, no redirects, no proxy, TLS verified.
+/* HTTP client on the loop: libcurl multi_socket. Streaming answers, no redirects, TLS verified; a proxy only where the
+ * caller names one, whatever the environment says.
  *
  * What always holds
  *  - One call is at most one request on the wire. libcurl would quietly send it again when a kept connection turns out
  *    to be dead; that second sending is refused here and the call ends in ERR_PROVIDER_CUT, so that every try is one
  *    somebody recorded.
  *  - Whom it connects to is decided by the address of the socket, not by the URL: link-local and multicast never,
- *    loopback and private networks only with `allow_private`, and plain http only to those.
+ *    loopback and private networks only with `allow_private`, and plain http only to those. With a proxy that goes for
+ *    the proxy, which may be private; it finds the other end itself, and only https goes through it.
  *  - Callbacks come from the loop, in the order connected, head, body_data*, done; never from inside a function of this
  *    header. Any of them may start, cancel or pause calls; none may free the client.
  *
@@ -27,6 +29,7 @@ struct http_call_spec {
 	struct str body;              /* copied; STR_NONE: no body */
 	int64_t connect_ms, total_ms; /* deadlines; 0 none. Idle deadlines are the caller's. */
 	bool allow_private;           /* loopback and private addresses may be connected to; link-local never */
+	const char *proxy;            /* "http://", "https://" or "socks5h://" HOST:PORT; NULL none */
 	/* Callbacks; any may be NULL. After `done`, or after http_call_cancel returned, none comes. */
 	void (*connected)(void *ctx); /* the connection stands (TLS too), the request is on its way */
 	void (*head)(void *ctx, int status, struct str headers /* raw lines, the status line first */);

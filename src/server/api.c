@@ -1,7 +1,8 @@
 /* The HTTP routes. A verb that exists as a frame exists here too, with the same members and the same errors; a row says
  * how the path and the query become the frame's members. */
 #include "base/clock.h"
-#include "server/server.h"
+#include "server/call.h"
+#include "server/stream.h"
 
 enum route_kind {
 	ROUTE_VERB,   /* body (or query) → verb, see call.c */
@@ -111,7 +112,7 @@ static void models(struct server *s, struct http_req *r, struct live_user *u, co
 	(void)u;
 	(void)cred;
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
-	providers_models_json(s->providers, str_c(s->config->default_model), &b);
+	catalog_write(s->catalog, &b);
 	http_answer(r, 200, "application/json", NULL, buf_str(&b));
 	buf_release(&b);
 }

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "server/server.h"
+#include "server/stream.h"
 
 #define COOKIE "roost"
 
@@ -55,14 +55,19 @@ static void auth_done(struct store_op *op)
 	free(a);
 }
 
+/* There is no store before the daemon is ready, and none once it stops, while its connections still end. */
+static bool is_refused_now(const struct server *s, struct http_req *r)
+{
+	if (s->ready && !s->stopping) return false;
+	http_answer_error(r, s->stopping ? ERR_SHUTTING_DOWN : ERR_UNAVAILABLE, NULL);
+	return true;
+}
+
 void auth_request(struct server *s, struct http_req *r,
 		  void (*then)(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred))
 {
 	unsigned char hash[32];
-	if (s->stopping || !s->ready) {
-		http_answer_error(r, s->stopping ? ERR_SHUTTING_DOWN : ERR_UNAVAILABLE, NULL);
-		return;
-	}
+	if (is_refused_now(s, r)) return;
 	if (!find_token(r, hash)) {
 		http_answer_error(r, ERR_UNAUTHORIZED, NULL);
 		return;
@@ -159,6 +164,7 @@ void auth_pair(struct server *s, struct http_req *r)
 {
 	struct errinfo info = {0};
 	struct str peer = http_peer(r);
+	if (is_refused_now(s, r)) return;
 	int64_t wait = guess_wait_ms(s->guesses, peer, clock_boot_ms());
 	if (wait > 0) {
 		(void)err_set(&info, ERR_RATE_LIMITED, "pairingTries (%lld) wrong codes came from this address; wait",

@@ -1,6 +1,6 @@
 /* One verb, asked over a WebSocket or over HTTP. The verbs do not know which: they read call->in and end in call_reply or
  * call_fail, and here the answer becomes a frame or an HTTP answer with the same members. */
-#include "server/server.h"
+#include "server/call.h"
 
 /* Frame types that a device may send; the HTTP routes in api.c name the same functions. */
 static const struct verb {

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "host/fault.h"
 #include "host/qr.h"
-#include "server/server.h"
+#include "server/stream.h"
 
 #define STOP_GRACE_MS 2000
 #define COLLECT_EVERY_S 600
@@ -119,6 +119,7 @@ static void stop(struct server *s, int status)
 	uv_timer_stop(&s->tick);
 	uv_timer_stop(&s->seats_timer);
 	seats_stop(s->seats);
+	catalog_stop(s->catalog);
 	work_stop(s->work);
 	feed_end_waits(s);
 	sync_flush(s);
@@ -193,6 +194,7 @@ static void on_ready(void *ctx, enum err e)
 		return;
 	}
 	s->ready = true;
+	(void)catalog_look(s->catalog, 0, NULL, NULL);
 	for (size_t i = 0; s->listen_urls[i][0] != '\0'; i++) printf("listening on %s\n", s->listen_urls[i]);
 	fflush(stdout);
 	notify_supervisor("READY=1");
@@ -235,6 +237,17 @@ static enum err listen_all(struct server *s, struct errinfo *info)
 	return http_listen_unix(s->http, path, info);
 }
 
+static enum err open_catalog(struct server *s, struct errinfo *info)
+{
+	char own[512];
+	snprintf(own, sizeof own, "%s/models.json", s->config->data_dir);
+	struct catalog_options o = {.providers = s->providers,
+				    .own_path = own,
+				    .default_model = s->config->default_model,
+				    .fallback = s->config->model_fallback};
+	return catalog_new(&o, &s->catalog, info);
+}
+
 static enum err open_parts(struct server *s, struct errinfo *info)
 {
 	const struct config *c = s->config;
@@ -252,12 +265,14 @@ static enum err open_parts(struct server *s, struct errinfo *info)
 	snprintf(dir, sizeof dir, "%s/journal", c->data_dir);
 	if (c->journal) e = journal_open(dir, &c->limits, &s->journal, info);
 	if (e == OK) e = providers_new(&s->loop, &c->limits, c->providers, c->nproviders, &s->providers, info);
+	if (e == OK) e = open_catalog(s, info);
 	if (e != OK) return e;
 	struct work_options wo = {.loop = &s->loop,
 				  .limits = &c->limits,
 				  .store = s->store,
 				  .providers = s->providers,
 				  .journal = s->journal,
+				  .data_dir = str_c(c->data_dir),
 				  .publish = stream_publish,
 				  .state = stream_state,
 				  .watched = on_watched,
@@ -283,6 +298,7 @@ static void close_parts(struct server *s)
 	}
 	if (s->http != NULL) http_server_free(s->http);
 	if (s->work != NULL) work_free(s->work);
+	if (s->catalog != NULL) catalog_stop(s->catalog);
 	if (s->providers != NULL) providers_free(s->providers);
 	auto_watches_free(s);
 	queue_watches_free(s);
@@ -291,6 +307,7 @@ static void close_parts(struct server *s)
 	uv_run(&s->loop, UV_RUN_NOWAIT);
 	uv_walk(&s->loop, close_handle, NULL);
 	while (uv_loop_close(&s->loop) == UV_EBUSY) uv_run(&s->loop, UV_RUN_ONCE);
+	catalog_free(s->catalog); /* other threads are done with it */
 	mdns_stop(s->mdns);
 	if (s->journal != NULL) {
 		journal_event(s->journal, "daemon.stopped", EVI("upMs", clock_boot_ms() - s->started_boot_ms));

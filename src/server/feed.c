@@ -13,9 +13,10 @@
  * its own.
  *
  * A frame's cursor is always the end of a command; commands are never split between pages. */
-#include "server/server.h"
+#include "server/feed.h"
 
 #include "base/clock.h"
+#include "server/call.h"
 
 #define FRAME_SOFT_BYTES (512 << 10) /* a page ends after the command that passes this */
 

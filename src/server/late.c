@@ -100,14 +100,14 @@ static enum err each_killed(struct txn *t, uint32_t zone, struct str conversatio
 {
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct json_doc *doc = NULL;
-	buf_add_str(&b, STR("[{\"field\":\"state\",\"op\":\"eq\",\"value\":\"killed\"}"));
-	if (conversation_id.p != NULL) {
-		buf_add_str(&b, STR(",{\"field\":\"conversationId\",\"op\":\"eq\",\"value\":"));
+	buf_add_char(&b, '[');
+	if (conversation_id.p != NULL) { /* the first filter is the one that is walked */
+		buf_add_str(&b, STR("{\"field\":\"conversationId\",\"op\":\"eq\",\"value\":"));
 		struct jw w = JW(&b);
 		jw_str(&w, conversation_id);
-		buf_add_char(&b, '}');
+		buf_add_str(&b, STR("},"));
 	}
-	buf_add_char(&b, ']');
+	buf_add_str(&b, STR("{\"field\":\"state\",\"op\":\"eq\",\"value\":\"killed\"}]"));
 	enum err e = json_parse(buf_str(&b), &doc, NULL);
 	struct query q = {.type = record_type_name(RT_SESSION), .filter = json_root(doc), .cursor = STR_NONE};
 	do {
@@ -135,20 +135,34 @@ void late_loaded(struct live_user *u, const struct late_list *list)
 
 /* ---- the filter of a reader -------------------------------------------------------------------------------------- */
 
-struct after_kill {
+struct last_kill {
 	struct txn *t;
 	uint32_t principal;
-	int64_t created_ms;
-	bool hides;
+	int64_t killed_ms;
 };
 
 static enum err look_at_killed(void *ctx, const struct record *r)
 {
-	struct after_kill *k = ctx;
+	struct last_kill *k = ctx;
 	struct session s;
 	enum err e = session_read(&s, r, txn_arena(k->t));
-	if (e == OK && (int64_t)k->principal >= s.late_from && k->created_ms <= s.killed_ms) k->hides = true;
+	if (e == OK && (int64_t)k->principal >= s.late_from) k->killed_ms = MAX(k->killed_ms, s.killed_ms);
 	return e;
+}
+
+/* When a session of the conversation was last killed before the device came; 0 never. Revisions of one conversation often
+ * stand together, so the last answer is kept. */
+static enum err last_killed(struct late *l, struct txn *t, uint32_t zone, struct str conversation, int64_t *out)
+{
+	struct last_kill k = {.t = t, .principal = l->principal};
+	if (!str_eq(l->killed_in, conversation)) {
+		enum err e = each_killed(t, zone, conversation, look_at_killed, &k);
+		if (e != OK) return e;
+		l->killed_in = arena_str(txn_arena(t), conversation);
+		l->killed_ms = k.killed_ms;
+	}
+	*out = l->killed_ms;
+	return OK;
 }
 
 static enum err session_hides(struct late *l, struct txn *t, uint32_t zone, struct str id, bool *out)
@@ -176,9 +190,9 @@ static enum err revision_hides(struct late *l, struct txn *t, uint32_t zone, con
 	enum err e = txn_get(t, zone, RT_MESSAGE, name, &m);
 	if (e == ERR_NOT_FOUND) return OK;
 	if (e == OK && m.deleted) {
-		struct after_kill k = {.t = t, .principal = l->principal, .created_ms = m.created_ms};
-		e = each_killed(t, zone, conversation, look_at_killed, &k);
-		*out = k.hides;
+		int64_t killed_ms = 0;
+		e = last_killed(l, t, zone, conversation, &killed_ms);
+		*out = killed_ms > 0 && m.created_ms <= killed_ms;
 		return e;
 	}
 	if (e == OK && json_parse(m.fields, &doc, NULL) != OK) e = ERR_CORRUPT;

@@ -98,6 +98,39 @@ static void write_store(struct jw *w, const struct store_status *st)
 	jw_obj_end(w);
 }
 
+static void write_sessions(struct jw *w, const struct seats *seats)
+{
+	struct seats_count n = seats_count(seats);
+	jw_key(w, "sessions");
+	jw_obj(w);
+	jw_kint(w, "joined", n.joined);
+	jw_kint(w, "withPrimary", n.with_primary);
+	jw_kint(w, "locked", n.locked);
+	jw_kint(w, "waitingForLock", n.waiting);
+	jw_obj_end(w);
+}
+
+static void write_provider(const struct server *s, struct jw *w, int i)
+{
+	struct relay_provider p;
+	relay_provider(work_relay(s->work), i, work_now(s->work), &p);
+	jw_obj(w);
+	jw_kstr(w, "name", providers_name(s->providers, i));
+	jw_kint(w, "running", p.running);
+	jw_kint(w, "slots", providers_concurrency(s->providers, i));
+	jw_kstr(w, "circuit", str_c(circuit_state_name(p.circuit)));
+	if (p.since_wall_ms != 0) jw_ktime(w, "troubledSince", p.since_wall_ms);
+	if (p.probe_wall_ms != 0) jw_ktime(w, "nextProbeAt", p.probe_wall_ms);
+	if (p.pacing.until_wall_ms != 0) {
+		jw_key(w, "pacing");
+		jw_obj(w);
+		jw_ktime(w, "untilAt", p.pacing.until_wall_ms);
+		jw_kstr(w, "why", p.pacing.why);
+		jw_obj_end(w);
+	}
+	jw_obj_end(w);
+}
+
 static void status_answer(struct ask *a)
 {
 	struct server *s = a->server;
@@ -120,9 +153,10 @@ static void status_answer(struct ask *a)
 	write_store(w, &a->status);
 	jw_key(w, "devices");
 	jw_obj(w);
-	jw_kint(w, "online", s->npeers);
+	jw_kint(w, "online", s->nonline);
 	jw_kint(w, "known", a->status.devices);
 	jw_obj_end(w);
+	write_sessions(w, s->seats);
 	jw_key(w, "requests");
 	jw_obj(w);
 	jw_kint(w, "open", rc.open);
@@ -132,13 +166,7 @@ static void status_answer(struct ask *a)
 	jw_obj_end(w);
 	jw_key(w, "providers");
 	jw_arr(w);
-	for (size_t i = 0; i < providers_count(s->providers); i++) {
-		jw_obj(w);
-		jw_kstr(w, "name", providers_name(s->providers, (int)i));
-		jw_kint(w, "running", relay_running_on(work_relay(s->work), (int)i));
-		jw_kint(w, "slots", providers_concurrency(s->providers, (int)i));
-		jw_obj_end(w);
-	}
+	for (size_t i = 0; i < providers_count(s->providers); i++) write_provider(s, w, (int)i);
 	jw_arr_end(w);
 	jw_key(w, "memory");
 	jw_obj(w);
@@ -515,6 +543,7 @@ static const struct {
 	{"POST", "history/restore", ask_restore},
 	{"POST", "backup", ask_backup},
 	{"GET", "doctor", ask_doctor},
+	{"GET", "models", ask_models},
 };
 
 bool operator_request(struct server *s, struct http_req *r)

@@ -34,5 +34,6 @@ void ask_queues(struct server *s, struct ask *a);  /* GET queue */
 void ask_queue(struct server *s, struct ask *a);   /* POST queue */
 void ask_history(struct server *s, struct ask *a); /* GET history */
 void ask_restore(struct server *s, struct ask *a); /* POST history/restore */
+void ask_models(struct server *s, struct ask *a);  /* GET models */
 
 #endif

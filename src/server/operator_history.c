@@ -340,5 +340,7 @@ void ask_restore(struct server *s, struct ask *a)
 	v->user = user;
 	store_op_init(&v->cmd.op, restoring_run, restoring_done, 0, clock_wall_ms());
 	v->cmd.op.bytes = sizeof *v;
+	v->cmd.boot_ms = clock_boot_ms();
+	v->cmd.incarnation = store_incarnation(s->store);
 	store_submit(s->store, &v->cmd.op);
 }

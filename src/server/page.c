@@ -45,7 +45,7 @@ static void metrics(struct server *s, struct http_req *r)
 	relay_counts(work_relay(s->work), &rc);
 	metric(&b, "uptime_seconds", "gauge", "Time since the daemon was ready.",
 	       (clock_boot_ms() - s->started_boot_ms) / 1000);
-	metric(&b, "devices_online", "gauge", "Devices with an open WebSocket.", s->npeers);
+	metric(&b, "devices_online", "gauge", "Devices with an open WebSocket.", s->nonline);
 	metric(&b, "connections_open", "gauge", "Open HTTP and WebSocket connections.", hs.open);
 	metric(&b, "connections_accepted", "counter", "Connections accepted since the start.", hs.accepted);
 	metric(&b, "connections_refused", "counter", "Connections refused at a limit since the start.", hs.refused);
@@ -62,6 +62,8 @@ static void metrics(struct server *s, struct http_req *r)
 	metric(&b, "requests_waiting", "gauge", "Requests that wait for their turn.", rc.waiting);
 	metric(&b, "requests_held", "gauge", "Waiting or retrying requests of sessions whose queue is paused.",
 	       rc.held);
+	metric(&b, "queues_watched", "gauge", "Conversations whose queue a joined device follows.",
+	       queues_watched(s));
 	metric(&b, "store_queue_bytes", "gauge", "Commands that wait for the disk.",
 	       (int64_t)store_queue_bytes(s->store));
 	buf_addf(&b, "# EOF\n");

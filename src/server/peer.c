@@ -2,10 +2,15 @@
  *
  * Presence follows the connection (presence.c). The first frame must be device:hello. A second connection of the same
  * device replaces the first: it takes over the joined conversations before the old one is closed with 4001, and the old
- * one's close then changes nothing: the device keeps its seats, what it is primary of and its locks. What a device has not read within limits.device_queue_bytes it loses as a stream, never as data: its
- * feed goes on from where it was once the queue is empty. */
+ * one's close then changes nothing: the device keeps its seats, what it is primary of and its locks. Only what its hello
+ * says it does not mean to be in any more is left, in the same step: behind the new connection may be a process that
+ * knows nothing of what an earlier one had joined, and would be primary of a session that it never answers for.
+ *
+ * What a device has not read within limits.device_queue_bytes it loses as a stream, never as data: its feed goes on from
+ * where it was once the queue is empty. */
 #include "base/clock.h"
-#include "server/server.h"
+#include "server/call.h"
+#include "server/stream.h"
 
 #define LAST_SEEN_EVERY_MS 60000
 
@@ -106,6 +111,7 @@ static void write_seen(struct peer *c, struct json_doc *doc, const struct device
 	store_submit(c->server->store, &n->cmd.op);
 }
 
+/* Those that a device can keep to before it asks; the others it meets as errors. */
 static void write_limits(struct jw *w, const struct limits *l)
 {
 	jw_key(w, "limits");
@@ -117,11 +123,50 @@ static void write_limits(struct jw *w, const struct limits *l)
 	jw_kint(w, "batchRecords", l->batch_records);
 	jw_kint(w, "pageRecords", l->page_records);
 	jw_kint(w, "joinedSessions", l->joined_sessions);
+	jw_kint(w, "unansweredCalls", l->unanswered_calls);
 	jw_kint(w, "pingMs", l->ping_ms);
+	jw_kint(w, "heartbeatMs", l->heartbeat_ms);
+	jw_kint(w, "lockMs", l->lock_ms);
+	jw_kint(w, "autoMessages", l->auto_messages);
+	jw_kint(w, "autoMs", l->auto_ms);
+	jw_kint(w, "autoParamsBytes", l->auto_params_bytes);
 	jw_obj_end(w);
 }
 
-static void take_over(struct peer *c)
+/* The hello's `joined`, if it has one. */
+static enum err check_joined(const struct peer *c, const struct json *joined, struct errinfo *info)
+{
+	int64_t most = c->server->config->limits.joined_sessions;
+	struct str id;
+	if (json_type(joined) == JSON_NONE || json_type(joined) == JSON_NULL) return OK;
+	if (json_type(joined) != JSON_ARR) return err_set(info, ERR_BAD_FIELD, "\"joined\" must be a list");
+	if ((int64_t)json_len(joined) > most)
+		return err_set(info, ERR_TOO_MANY, "a device may be joined to joinedSessions (%lld) sessions",
+			       (long long)most);
+	for (struct json_iter it = json_iter(joined); json_next(&it);)
+		if (!json_str(it.val, &id) || !name_is_valid(id))
+			return err_set(info, ERR_BAD_FIELD, "\"joined\" must hold conversation ids");
+	return OK;
+}
+
+static bool is_named(const struct json *joined, struct str conversation_id)
+{
+	struct str id;
+	for (struct json_iter it = json_iter(joined); json_next(&it);)
+		if (json_str(it.val, &id) && str_eq(id, conversation_id)) return true;
+	return false;
+}
+
+static void leave_unnamed(struct peer *c, const struct json *joined)
+{
+	struct join *next;
+	for (struct join *j = LIST_FIRST(&c->joins); j != NULL; j = next) {
+		next = LIST_NEXT(j, in_peer);
+		if (!is_named(joined, stream_conversation(j))) session_leave(c, j);
+	}
+}
+
+static void take_over(struct peer *c, const struct json *joined)
 {
 	struct live_user *u = c->sub.user;
 	struct peer *old;
@@ -133,9 +178,11 @@ static void take_over(struct peer *c)
 		sub_stop(&old->sub);
 		peer_close(old, CLOSE_REPLACED, "replaced");
 	} else {
+		c->server->nonline++;
 		presence_changed(u, str_c(c->device_id));
 	}
 	HASH_ADD_STR(u->peers, device_id, c);
+	if (json_type(joined) == JSON_ARR) leave_unnamed(c, joined);
 }
 
 static void hello(struct peer *c, struct call *call)
@@ -144,6 +191,7 @@ static void hello(struct peer *c, struct call *call)
 	struct errinfo info = {0};
 	struct device_info d = {0};
 	struct str cursor = STR_NONE;
+	const struct json *joined = json_get(call->in, "joined");
 	int64_t protocol = 0, after = 0;
 	enum err e = ERR_BAD_FIELD;
 	if (!json_want_str(call->in, "deviceId", 0, &d.device_id, &info) ||
@@ -161,10 +209,11 @@ static void hello(struct peer *c, struct call *call)
 		e = err_set(&info, ERR_FORBIDDEN, "this credential belongs to device %s", c->device_id);
 		goto fail;
 	}
-	e = feed_cursor(s, c->sub.user, cursor, &after, &info);
+	e = check_joined(c, joined, &info);
+	if (e == OK) e = feed_cursor(s, c->sub.user, cursor, &after, &info);
 	if (e != OK) goto fail;
 	c->hello = true;
-	take_over(c);
+	take_over(c, joined);
 	struct jw w = call_begin(call, "device:welcome");
 	jw_kstr(&w, "deviceId", d.device_id);
 	jw_kstr(&w, "userId", c->sub.user->id);
@@ -308,6 +357,7 @@ static void on_closed(void *ctx, struct ws *ws, int code)
 	sub_stop(&c->sub);
 	if (c->hello) {
 		HASH_DEL(u->peers, c);
+		s->nonline--;
 		presence_changed(u, str_c(c->device_id));
 		if (!s->stopping && code != CLOSE_REVOKED) sync_left(u, str_c(c->device_id));
 		seats_lost(s->seats, u->user, str_c(c->device_id), clock_boot_ms());
@@ -319,7 +369,6 @@ static void on_closed(void *ctx, struct ws *ws, int code)
 			write_seen(c, NULL, &(struct device_info){0}, clock_wall_ms());
 	}
 	LIST_REMOVE(c, in_server);
-	s->npeers--;
 	free(c);
 }
 
@@ -342,5 +391,4 @@ void peer_accept(struct server *s, struct http_req *r, struct live_user *u, cons
 	}
 	c->state = PEER_READY;
 	LIST_INSERT_HEAD(&s->peers, c, in_server);
-	s->npeers++;
 }

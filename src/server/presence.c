@@ -4,7 +4,7 @@
  * session:presence to those who joined the conversation, both at most every PRESENCE_EVERY_MS and only what changed. A
  * new primary and a lock that changes hands are told at once to those who joined. */
 #include "base/clock.h"
-#include "server/server.h"
+#include "server/stream.h"
 
 #define PRESENCE_EVERY_MS 200
 
@@ -15,10 +15,12 @@ struct presence {
 	STAILQ_ENTRY(presence) link;
 };
 
+/* Who has a seat has been seen by this daemon, and it forgets nobody while it runs. */
 static struct live_user *find_user(const struct server *s, int64_t user)
 {
 	struct live_user *u;
 	HASH_FIND(hh, s->users, &user, sizeof user, u);
+	ASSERT(u != NULL);
 	return u;
 }
 

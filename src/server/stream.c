@@ -4,9 +4,11 @@
  * what there is from the beginning, then what comes; when it is too slow, message:reset instead of the rest, and nothing
  * more of that attempt until it attaches again. A new attempt is a new stream from offset 0, announced by
  * message:reset. */
+#include "server/stream.h"
+
 #include "base/clock.h"
 #include "base/utf8.h"
-#include "server/server.h"
+#include "server/call.h"
 
 struct stop_wait {
 	struct call *call;
@@ -65,6 +67,7 @@ void stream_leave(struct join *j)
 	LIST_REMOVE(j, in_room);
 	LIST_REMOVE(j, in_peer);
 	j->peer->njoins--;
+	if (j->watches_queue) queue_left(j->peer->server, room);
 	if (LIST_EMPTY(&room->joins)) {
 		HASH_DEL(j->peer->server->rooms, room);
 		free(room->key);
@@ -269,7 +272,7 @@ static void write_times(struct jw *w, int64_t queued, const struct turn_times *t
 static void write_state(struct server *s, struct jw *w, struct str id, const struct request *q, struct str state,
 			const struct turn_times *times)
 {
-	int provider = providers_index(s->providers, q->model);
+	int provider = providers_index(s->providers, q->serving);
 	jw_kstr(w, "requestId", id);
 	jw_kstr(w, "conversationId", q->conversation_id);
 	jw_kstr(w, "messageId", q->message_id);
@@ -286,15 +289,11 @@ static void write_state(struct server *s, struct jw *w, struct str id, const str
 	}
 	if (q->state == RQ_RETRYING && q->next_try_ms != 0) jw_ktime(w, "nextTryAt", q->next_try_ms);
 	jw_kstr(w, "model", q->model);
+	if (!str_eq(q->serving, q->model)) jw_kstr(w, "servingModel", q->serving);
+	if (q->asked.n > 0) jw_kstr(w, "modelAsked", q->asked);
+	if (q->asked.n > 0) jw_kstr(w, "modelBy", q->model_by);
 	jw_kstr(w, "provider", provider < 0 ? STR("") : providers_name(s->providers, provider));
-	if (q->input_tokens >= 0 || q->output_tokens >= 0) {
-		jw_key(w, "usage");
-		jw_obj(w);
-		jw_kint(w, "inputTokens", q->input_tokens);
-		jw_kint(w, "outputTokens", q->output_tokens);
-		jw_kbool(w, "estimated", q->usage_estimated);
-		jw_obj_end(w);
-	}
+	request_write_usage(w, &q->usage);
 }
 
 void write_request_state(struct server *s, struct jw *w, const struct job_info *info)
@@ -305,7 +304,14 @@ void write_request_state(struct server *s, struct jw *w, const struct job_info *
 
 void write_job_state(struct server *s, struct jw *w, const struct job *j)
 {
+	struct pacing p;
 	write_state(s, w, job_request_id(j), job_request(j), job_state_name(j), &job_turn(j)->times);
+	if (!job_pacing(j, &p)) return;
+	jw_key(w, "pacing");
+	jw_obj(w);
+	jw_ktime(w, "untilAt", p.until_wall_ms);
+	jw_kstr(w, "why", p.why);
+	jw_obj_end(w);
 }
 
 static void end_followers(struct server *s, const struct job *job);

@@ -8,7 +8,7 @@
  * types count as something to have caught up with; and of one user's devices at most WRITES_PER_TICK are written in a
  * second, which keeps a thousand devices from telling each other at once. */
 #include "base/clock.h"
-#include "server/server.h"
+#include "server/call.h"
 
 #define WRITE_EVERY_MS 60000
 #define WRITES_PER_TICK 16

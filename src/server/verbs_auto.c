@@ -6,7 +6,8 @@
  * commit, a join, a question), and judged by the writer. */
 #include "base/clock.h"
 #include "device/automatic.h"
-#include "server/server.h"
+#include "server/call.h"
+#include "server/stream.h"
 
 /* A running run whose time is watched; once a second is enough. */
 struct auto_watch {

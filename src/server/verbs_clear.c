@@ -1,7 +1,8 @@
 /* session:clear. The command decides (relay/clear.c); here its outcome reaches the relay, those who sit in the session,
  * and every connected device of the user. A project is cleared in steps, one command after the other. */
 #include "base/clock.h"
-#include "server/server.h"
+#include "server/call.h"
+#include "server/stream.h"
 
 struct clearing {
 	struct cmd_clear cmd;

@@ -1,6 +1,6 @@
 /* device:list, device:get, device:revoke: a user's own devices. */
 #include "base/clock.h"
-#include "server/server.h"
+#include "server/call.h"
 
 /* ---- device:list ------------------------------------------------------------------------------------------------ */
 

@@ -1,7 +1,7 @@
 /* message:edit and message:delete. */
 #include "base/clock.h"
 #include "relay/edit.h"
-#include "server/server.h"
+#include "server/call.h"
 
 struct editing {
 	struct cmd_edit cmd;
@@ -40,6 +40,10 @@ static void refuse(struct editing *v)
 	struct buf extra = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&extra);
 	if (m->op.err == ERR_SESSION_KILLED && m->out_session_id.p != NULL) jw_kstr(&w, "sessionId", m->out_session_id);
+	if (m->op.err == ERR_SESSION_LOCKED) {
+		jw_kstr(&w, "holder", m->refusal.device_id);
+		jw_ktime(&w, "expiresAt", m->refusal.expires_ms);
+	}
 	if (m->op.err == ERR_CONFLICT && m->merged.row != 0) {
 		jw_key(&w, "serverRecord");
 		write_record(c->server, &w, &m->rec);
@@ -115,6 +119,8 @@ static void change(struct call *c, bool is_edit)
 	m->op.ctx = v;
 	v->call = c;
 	m->user = c->user->user;
+	m->boot_ms = clock_boot_ms();
+	m->incarnation = store_incarnation(c->server->store);
 	m->change_tag = m->stamp = STR_NONE;
 	enum err e = json_want_str(c->in, "messageId", 0, &m->message_id, &info) &&
 				     json_want_str(c->in, "changeTag", JSON_OPTIONAL, &m->change_tag, &info) &&

@@ -1,15 +1,17 @@
 /* message:send, and what is asked of requests: stop, retry, get. */
 #include "base/clock.h"
 #include "host/fault.h"
-#include "server/server.h"
+#include "server/call.h"
+#include "server/stream.h"
 
 struct sending {
 	struct cmd_send cmd;
 	struct server *server;
 	struct call *call; /* NULL: it was answered */
 	struct json_doc *doc;
-	int reserved; /* provider whose slot is held, -1 none */
-	struct buf parts, params;
+	int reserved; /* the relay's handle of a slot that is held, -1 none */
+	struct resolved model;
+	struct buf parts, params, fallback;
 };
 
 static void write_ack(struct jw *w, const struct cmd_send *m)
@@ -28,6 +30,7 @@ static void sending_free(struct sending *m)
 {
 	buf_release(&m->parts);
 	buf_release(&m->params);
+	buf_release(&m->fallback);
 	json_free(m->doc);
 	store_op_release(&m->cmd.op);
 	free(m);
@@ -153,22 +156,60 @@ static enum err read_parts(struct sending *m, const struct json *parts, struct e
 	return OK;
 }
 
+/* "fallback": models to go to when the first one cannot answer, in order. */
+static enum err read_fallback(struct sending *m, const struct json *list, struct errinfo *info)
+{
+	enum json_type t = json_type(list);
+	struct resolved model;
+	struct str name;
+	if (t == JSON_NONE || t == JSON_NULL) return OK;
+	if (t != JSON_ARR || json_len(list) > REQUEST_FALLBACKS_MAX)
+		return err_set(info, ERR_BAD_FIELD, "\"fallback\" must be a list of at most %d models",
+			       REQUEST_FALLBACKS_MAX);
+	struct jw w = JW(&m->fallback);
+	jw_arr(&w);
+	for (struct json_iter it = json_iter(list); json_next(&it);) {
+		if (!json_str(it.val, &name) || name.n == 0 || name.n > 200)
+			return err_set(info, ERR_BAD_FIELD, "each model of \"fallback\" must have 1 to 200 bytes");
+		enum err e = catalog_resolve(m->server->catalog, name, &model, info);
+		if (e != OK) return e;
+		jw_str(&w, str_c(model.id));
+	}
+	jw_arr_end(&w);
+	m->cmd.fallback = json_len(list) > 0 ? buf_str(&m->fallback) : STR("");
+	return OK;
+}
+
+/* A name means what it means now; the request stays with that. */
+static enum err read_model(struct sending *m, const struct json *req, struct errinfo *info)
+{
+	struct str asked = STR_NONE;
+	if (!json_want_str(req, "model", JSON_OPTIONAL, &asked, info)) return info->err;
+	if (asked.p != NULL && (asked.n == 0 || asked.n > 200))
+		return err_set(info, ERR_BAD_FIELD, "\"model\" must have 1 to 200 bytes");
+	enum err e = catalog_resolve(m->server->catalog, asked, &m->model, info);
+	m->cmd.model = str_c(m->model.id);
+	if (asked.p != NULL && !str_eq(asked, m->cmd.model)) {
+		m->cmd.asked = asked;
+		m->cmd.model_by = str_c(resolved_by_name(m->model.by));
+	}
+	return e;
+}
+
 /* "request": null or absent asks for no answer; an object asks a model. */
 static enum err read_request(struct sending *m, const struct json *req, struct errinfo *info)
 {
-	struct server *s = m->server;
 	enum json_type t = json_type(req);
 	if (t == JSON_NONE || t == JSON_NULL) return OK;
 	if (t != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "\"request\" must be an object or null");
 	m->cmd.wants_answer = true;
-	m->cmd.model = str_c(s->config->default_model);
-	if (!json_want_str(req, "model", JSON_OPTIONAL, &m->cmd.model, info)) return info->err;
-	if (m->cmd.model.n == 0 || m->cmd.model.n > 200)
-		return err_set(info, ERR_BAD_FIELD, "\"model\" must have 1 to 200 bytes");
-	if (providers_index(s->providers, m->cmd.model) < 0)
-		return err_set(info, ERR_MODEL_UNKNOWN,
-			       "no provider serves the model \"%.*s\"; GET /api/v1/models lists them",
-			       STR_ARG(m->cmd.model));
+	m->cmd.fallback = STR("");
+	enum err e = read_fallback(m, json_get(req, "fallback"), info);
+	if (e != OK) return e;
+	e = read_model(m, req, info);
+	/* One that nobody serves fails on its way, where the next one takes over. */
+	if (e == ERR_MODEL_UNKNOWN && m->cmd.fallback.n > 0) e = json_str(json_get(req, "model"), &m->cmd.model) ? OK : e;
+	if (e != OK) return e;
 	int64_t priority = PRIORITY_NORMAL;
 	if (!json_want_int(req, "priority", JSON_OPTIONAL, PRIORITY_HIGH, PRIORITY_LOW, &priority, info))
 		return info->err;
@@ -215,7 +256,10 @@ static enum err read_send(struct sending *m, const struct json *in, struct errin
 	return e == OK ? read_request(m, json_get(in, "request"), info) : e;
 }
 
-void verb_message_send(struct call *c)
+static void looked(void *ctx);
+
+/* A model that nobody serves may be one its provider got since it told its models; then it is asked once more. */
+static void send_message(struct call *c, bool may_look)
 {
 	struct server *s = c->server;
 	struct errinfo info = {0};
@@ -226,12 +270,17 @@ void verb_message_send(struct call *c)
 	m->reserved = -1;
 	buf_init(&m->parts, BUF_NO_LIMIT);
 	buf_init(&m->params, BUF_NO_LIMIT);
+	buf_init(&m->fallback, BUF_NO_LIMIT);
 	store_op_init(&m->cmd.op, cmd_send_run, send_done, c->principal, clock_wall_ms());
 	m->cmd.op.ctx = m;
 	m->cmd.op.repeatable = true;
 	m->cmd.user = c->user->user;
 	m->cmd.user_id = c->user->id;
 	enum err e = read_send(m, c->in, &info);
+	if (e == ERR_MODEL_UNKNOWN && may_look && catalog_look(s->catalog, CATALOG_AGE_MS, looked, c)) {
+		sending_free(m);
+		return;
+	}
 	if (e != OK) {
 		call_fail(c, e, &info, STR_NONE);
 		sending_free(m);
@@ -246,13 +295,17 @@ void verb_message_send(struct call *c)
 	m->cmd.open_max = s->config->limits.open_requests;
 	m->cmd.op.bytes = sizeof *m + m->cmd.text.n + m->parts.n + m->params.n;
 	if (m->cmd.wants_answer && m->cmd.conversation_id.p != NULL)
-		m->cmd.claim = relay_reserve(work_relay(s->work), m->cmd.conversation_id, m->cmd.model, &m->reserved);
-	if (!m->cmd.claim) m->reserved = -1;
+		m->cmd.claim = relay_reserve(work_relay(s->work), m->cmd.conversation_id, m->cmd.model,
+					     work_now(s->work), &m->reserved, &m->cmd.claim_tokens);
 	m->doc = c->doc; /* the command's strings are views of it */
 	c->doc = NULL;
 	if (fault_is("ROOST_TEST_EARLY_ACK", "1")) early_ack(m);
 	store_submit(s->store, &m->cmd.op);
 }
+
+static void looked(void *ctx) { send_message(ctx, false); }
+
+void verb_message_send(struct call *c) { send_message(c, true); }
 
 /* ---- request:get ------------------------------------------------------------------------------------------------ */
 

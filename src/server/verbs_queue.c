@@ -9,7 +9,8 @@
  * older one after the newer: when a change was told since the read began, it is done again behind the writer. */
 #include "base/clock.h"
 #include "relay/queue.h"
-#include "server/server.h"
+#include "server/call.h"
+#include "server/stream.h"
 
 #define QUEUE_PUSH_MS 200
 
@@ -75,20 +76,17 @@ static struct frame *state_frame(const struct cmd_queue *c)
 	return frame_take(&b);
 }
 
-/* To the devices in the room, or only to those that watch; `but` may be NULL. How many there were. */
-static size_t tell(const struct room *room, const struct cmd_queue *c, bool watching_only, const struct peer *but)
+/* To the devices in the room (NULL: there are none), or only to those that watch; `but` may be NULL. */
+static void tell(const struct room *room, const struct cmd_queue *c, bool watching_only, const struct peer *but)
 {
-	size_t n = 0;
-	if (room == NULL) return 0;
+	if (room == NULL) return;
 	struct frame *f = state_frame(c);
 	for (struct join *j = LIST_FIRST(&room->joins), *next; j != NULL; j = next) {
 		next = LIST_NEXT(j, in_room);
 		if (j->peer == but || (watching_only && !j->watches_queue)) continue;
 		peer_send(j->peer, f);
-		n++;
 	}
 	frame_unref(f);
-	return n;
 }
 
 /* ---- watches ---------------------------------------------------------------------------------------------------- */
@@ -152,8 +150,8 @@ static void push_done(struct store_op *op)
 		struct room *room = room_find(s, w->user, str_c(w->conversation_id));
 		w->is_reading = false;
 		/* A session that was cleared meanwhile has no queue to tell of. */
-		if (op->err == OK && tell(room, &a->cmd, true, NULL) == 0) watch_free(s, w);
-		else arm(s);
+		if (op->err == OK) tell(room, &a->cmd, true, NULL);
+		arm(s);
 	}
 	asking_free(a);
 }
@@ -212,6 +210,17 @@ void queue_news(struct server *s, const struct room *room, const struct job *job
 	arm(s);
 }
 
+void queue_left(struct server *s, const struct room *room)
+{
+	const struct join *j;
+	struct queue_watch *w = watch_find(s, room->key);
+	LIST_FOREACH (j, &room->joins, in_room)
+		if (j->watches_queue) return;
+	if (w != NULL) watch_free(s, w);
+}
+
+int64_t queues_watched(const struct server *s) { return (int64_t)HASH_COUNT(s->queue_watches); }
+
 void queue_open(struct server *s)
 {
 	uv_timer_init(&s->loop, &s->queue_timer);
@@ -238,7 +247,7 @@ void queue_changed(struct server *s, const struct cmd_queue *cmd, bool stop_runn
 	for (size_t i = 0; stop_running && i < cmd->running.n; i++)
 		(void)relay_stop(work_relay(s->work), cmd->running.list[i].request_id, work_now(s->work));
 	work_kick(s->work);
-	(void)tell(room_find(s, cmd->user, cmd->conversation_id), cmd, false, asker);
+	tell(room_find(s, cmd->user, cmd->conversation_id), cmd, false, asker);
 }
 
 static void asking_done(struct store_op *op)

@@ -1,6 +1,6 @@
 /* record:save, record:query, session:sync. */
 #include "base/clock.h"
-#include "server/server.h"
+#include "server/call.h"
 
 /* ---- record:save ------------------------------------------------------------------------------------------------ */
 
@@ -112,7 +112,18 @@ static void saving_done(struct store_op *op)
 	free(v);
 }
 
-static enum err read_item(const struct server *s, const struct json *in, struct save_item *out, struct errinfo *info)
+static size_t text_bytes(const struct json *v)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	if (v != NULL) json_write(&b, v);
+	size_t n = b.n;
+	buf_release(&b);
+	return n;
+}
+
+/* *bytes grows by what the item holds of the frame. */
+static enum err read_item(const struct server *s, const struct json *in, struct save_item *out, size_t *bytes,
+			  struct errinfo *info)
 {
 	if (json_type(in) != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "each record must be an object");
 	if (!json_want_str(in, "type", 0, &out->type, info) ||
@@ -131,13 +142,12 @@ static enum err read_item(const struct server *s, const struct json *in, struct 
 	out->fields = out->deleted ? NULL : json_get(in, "fields");
 	if (!out->deleted && json_type(out->fields) != JSON_OBJ)
 		return err_set(info, ERR_BAD_FIELD, "\"fields\" must be an object");
-	struct buf b = BUF_INIT((size_t)s->config->limits.record_bytes);
-	if (out->fields != NULL) json_write(&b, out->fields);
-	bool too_large = b.failed;
-	buf_release(&b);
-	return too_large ? err_set(info, ERR_TOO_LARGE, "the fields are larger than recordBytes (%lld)",
-				   (long long)s->config->limits.record_bytes)
-			 : OK;
+	size_t n = text_bytes(out->fields);
+	if (n > (size_t)s->config->limits.record_bytes)
+		return err_set(info, ERR_TOO_LARGE, "the fields are larger than recordBytes (%lld)",
+			       (long long)s->config->limits.record_bytes);
+	*bytes += n + text_bytes(out->base);
+	return OK;
 }
 
 static enum err read_policy(const struct json *in, enum save_policy *out, struct errinfo *info)
@@ -184,7 +194,7 @@ void verb_record_save(struct call *c)
 	if (e == OK) {
 		v->items = arena_zalloc(&v->op.arena, xmul(json_len(records), sizeof *v->items));
 		for (struct json_iter it = json_iter(records); e == OK && json_next(&it);)
-			e = read_item(c->server, it.val, &v->items[v->n++], &info);
+			e = read_item(c->server, it.val, &v->items[v->n++], &v->op.bytes, &info);
 	}
 	if (e != OK) {
 		call_fail(c, e, &info, STR_NONE);
@@ -193,7 +203,7 @@ void verb_record_save(struct call *c)
 		return;
 	}
 	v->op.ctx = v;
-	v->op.bytes = sizeof *v + v->n * 512;
+	v->op.bytes += sizeof *v + v->n * sizeof *v->items;
 	v->call = c;
 	v->user = c->user->user;
 	v->late = late_filter(c->user, c->principal);

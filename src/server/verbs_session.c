@@ -2,7 +2,8 @@
  * session:unlock. The seats (device/seats.h) know and propose, the writer judges; here a frame becomes an input and an
  * outcome becomes an answer. */
 #include "base/clock.h"
-#include "server/server.h"
+#include "server/call.h"
+#include "server/stream.h"
 
 #define LOOKS_MAX 3 /* reads of one join while the user's sessions keep changing under it */
 #define LEFT_MAX 16 /* leaves that one join remembers while it reads; it is ended by one more */
@@ -30,6 +31,13 @@ struct left {
 	LIST_ENTRY(left) link;
 };
 
+/* A question of the same connection that came while a join was looking, about a session it may be for. */
+struct behind {
+	struct call *call;
+	verb_fn verb;
+	STAILQ_ENTRY(behind) link; /* in the call's arena */
+};
+
 struct joining {
 	struct asking asking;
 	struct cmd_session_look look;
@@ -39,6 +47,7 @@ struct joining {
 	bool is_left; /* the device left before it had sat down */
 	int nleft;
 	LIST_HEAD(, left) left; /* in the call's arena */
+	STAILQ_HEAD(, behind) behind;
 };
 
 static void joining_free(struct joining *g)
@@ -47,10 +56,22 @@ static void joining_free(struct joining *g)
 	free(g);
 }
 
+/* What came behind a join is asked now that it has sat down, or has failed. */
+static void ask_behind(struct behind *b)
+{
+	for (struct behind *next; b != NULL; b = next) {
+		next = STAILQ_NEXT(b, link);
+		if (b->call->peer != NULL) b->verb(b->call);
+		else call_fail(b->call, ERR_CANCELLED, NULL, STR_NONE);
+	}
+}
+
 static void joining_fail(struct joining *g, enum err e, const struct errinfo *info)
 {
+	struct behind *behind = STAILQ_FIRST(&g->behind);
 	call_fail(g->asking.call, e, info, STR_NONE);
 	joining_free(g);
+	ask_behind(behind);
 }
 
 static void write_joined(void *ctx, struct str device_id) { jw_str(ctx, device_id); }
@@ -135,8 +156,8 @@ static bool leave_joining(struct joining *g, struct str conversation_id, struct 
 	(void)json_str(json_get(in, "sessionId"), &session);
 	bool by_conversation = conv.p != NULL && conversation_id.p != NULL;
 	if (by_conversation && !str_eq(conv, conversation_id)) return false;
-	if (by_conversation || (conversation_id.p == NULL && session.p != NULL && str_eq(session, session_id)) ||
-	    g->nleft == LEFT_MAX) {
+	bool by_session = conversation_id.p == NULL && session.p != NULL && session_id.p != NULL;
+	if (by_conversation || (by_session && str_eq(session, session_id)) || g->nleft == LEFT_MAX) {
 		g->is_left = true;
 		return true;
 	}
@@ -181,9 +202,12 @@ static void sit_down(struct joining *g)
 		return;
 	}
 	if (g->look.has_session) auto_session(s, c->user->user, &g->look.record, false);
+	struct behind *behind = STAILQ_FIRST(&g->behind);
+	STAILQ_INIT(&g->behind);
 	seats_join(s->seats, c->user->user, str_c(c->device_id), g->look.conversation_id, &g->look.seat,
 		   g->look.follows, &g->asking, clock_boot_ms());
 	presence_rearm(s);
+	ask_behind(behind);
 }
 
 static void looked(struct store_op *op)
@@ -236,11 +260,22 @@ void verb_session_join(struct call *c)
 	struct joining *g = xcalloc(1, sizeof *g);
 	g->asking = (struct asking){.answered = seated, .call = c};
 	LIST_INIT(&g->left);
+	STAILQ_INIT(&g->behind);
 	c->joining = g;
 	look(g);
 }
 
 /* ---- session:leave ---------------------------------------------------------------------------------------------- */
+
+void session_leave(struct peer *p, struct join *j)
+{
+	struct server *s = p->server;
+	char *conversation_id = str_dup(stream_conversation(j));
+	stream_leave(j);
+	seats_leave(s->seats, p->sub.user->user, str_c(p->device_id), str_c(conversation_id), clock_boot_ms());
+	presence_rearm(s);
+	free(conversation_id);
+}
 
 void verb_session_leave(struct call *c)
 {
@@ -261,12 +296,7 @@ void verb_session_leave(struct call *c)
 	struct jw w = call_begin(c, "session:left");
 	if (session.p != NULL) jw_kstr(&w, "sessionId", session);
 	else jw_kstr(&w, "conversationId", conv);
-	if (j != NULL) {
-		struct str conversation_id = arena_str(&c->arena, stream_conversation(j));
-		stream_leave(j);
-		seats_leave(s->seats, c->user->user, str_c(c->device_id), conversation_id, clock_boot_ms());
-		presence_rearm(s);
-	}
+	if (j != NULL) session_leave(c->peer, j);
 	call_reply(c, &w);
 }
 
@@ -373,6 +403,24 @@ static void refuse(struct asking *a, enum err e, const struct seats_state *st)
 	free(a);
 }
 
+/* ---- right behind a join ---------------------------------------------------------------------------------------- */
+
+/* Who asks for a session behind a join of the same connection that has not sat down may mean the seat it will have: the
+ * question waits for it, and is asked anew. */
+static bool waits_for_join(struct call *c, struct str session_id, verb_fn verb)
+{
+	if (c->peer == NULL || seats_is_joined(c->server->seats, c->user->user, str_c(c->device_id), session_id))
+		return false;
+	struct call *before = LIST_NEXT(c, in_peer); /* the newest stand first */
+	while (before != NULL && before->joining == NULL) before = LIST_NEXT(before, in_peer);
+	if (before == NULL) return false;
+	struct behind *b = arena_alloc(&c->arena, sizeof *b);
+	b->call = c;
+	b->verb = verb;
+	STAILQ_INSERT_TAIL(&before->joining->behind, b, link);
+	return true;
+}
+
 /* ---- device:primary --------------------------------------------------------------------------------------------- */
 
 static void primary_answered(struct asking *a, enum err e, const struct seats_state *st)
@@ -440,6 +488,7 @@ void verb_device_primary(struct call *c)
 		call_fail(c, info.err, &info, STR_NONE);
 		return;
 	}
+	if (waits_for_join(c, session, verb_device_primary)) return;
 	struct asking *a = asking_new(c, primary_answered);
 	a->action = action;
 	a->to = to;
@@ -486,6 +535,7 @@ void verb_session_lock(struct call *c)
 		call_fail(c, info.err, &info, STR_NONE);
 		return;
 	}
+	if (waits_for_join(c, session, verb_session_lock)) return;
 	seats_lock(s->seats, c->user->user, str_c(c->device_id), session, ttl, wait, asking_new(c, lock_answered),
 		   clock_boot_ms());
 	presence_rearm(s);
@@ -502,6 +552,7 @@ void verb_session_unlock(struct call *c)
 		call_fail(c, info.err, &info, STR_NONE);
 		return;
 	}
+	if (waits_for_join(c, session, verb_session_unlock)) return;
 	seats_unlock(s->seats, c->user->user, str_c(c->device_id), session, fence, asking_new(c, unlock_answered),
 		     clock_boot_ms());
 	presence_rearm(s);
@@ -523,6 +574,7 @@ void verb_session_typing(struct call *c)
 		call_fail(c, info.err, &info, STR_NONE);
 		return;
 	}
+	if (waits_for_join(c, session, verb_session_typing)) return;
 	if (!seats_is_joined(c->server->seats, c->user->user, str_c(c->device_id), session)) {
 		find_why(c, session, STR_NONE);
 		return;

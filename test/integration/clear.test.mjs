@@ -39,6 +39,8 @@ describe("session:clear", () => {
 			await device.until(() => device.record("Conversation", conversationId)?.fields.currentSessionId === answer.sessionId, "the new session");
 			assert.equal(device.record("Session", answer.sessionId).fields.state, "active");
 		}
+		// Who asked was answered, and is told no second time.
+		assert.equal(a.frames.filter((f) => f.type === "session:cleared" && f.killedSessionId === sessionId).length, 1);
 		// Nobody's copy is touched.
 		assert.equal(b.record("Message", messageId).deleted, false);
 		const { records } = await b.call("record:query", { recordType: "Message", filter: inConversation(conversationId) });
@@ -196,7 +198,7 @@ describe("what runs and waits", () => {
 // Every way there is to read. A late device must never meet `secret`.
 describe("a device that is paired after a clear", () => {
 	const secret = "the secret word";
-	let house, early, conversationId, killed, current, requestId, replyId, late;
+	let house, early, conversationId, killed, current, requestId, replyId, goneId, late;
 
 	async function everything(device) {
 		const token = device.token, texts = [];
@@ -234,7 +236,8 @@ describe("a device that is paired after a clear", () => {
 		await early.call("message:edit", { messageId: edited.messageId, text: `${secret}, edited` });
 		const gone = await early.send({ conversationId, text: `${secret} 2` });
 		await early.call("message:edit", { messageId: gone.messageId, text: `${secret}, edited too` });
-		await early.call("message:delete", { messageId: gone.messageId, base: {} }).catch(() => {});
+		goneId = gone.messageId;
+		await early.call("message:delete", { messageId: goneId, base: "" }); // what it was edited to stays as a revision
 		current = (await clear(early, { conversationId })).sessionId;
 		await early.send({ conversationId, text: "for all" });
 		late = await house.device();
@@ -271,6 +274,13 @@ describe("a device that is paired after a clear", () => {
 		});
 		await late.until(() => late.record("Project", project), "the project");
 		assert.equal(late.record("Message", name), undefined);
+		// A text for a message that was deleted becomes a revision now, of what was said before.
+		const stamp = `${(Date.now() - 60_000).toString(16).padStart(12, "0")}-0000-${early.deviceId}`;
+		await early.call("message:edit", { messageId: goneId, text: `${secret}, typed offline`, base: "", stamp });
+		await early.until(() => early.all("Revision").some(({ fields }) => fields.value === `${secret}, typed offline`), "it");
+		const { messageId: behind } = await early.send({ conversationId, text: "behind it" });
+		await late.until(() => late.record("Message", behind), "what is behind it");
+		assert.ok(!JSON.stringify(late.frames.slice(before)).includes(secret));
 		// The cursor of what was hidden reaches it too.
 		const page = await early.call("session:sync", { cursor: early.cursor });
 		await late.until(() => late.cursor === page.cursor, "the cursor");
@@ -283,7 +293,7 @@ describe("a device that is paired after a clear", () => {
 			device.records.clear();
 			await device.hello({ cursor: null });
 		}
-		await late.until(() => late.all("Message").length === 2, "its messages");
+		await late.until(() => late.all("Message").length === 3, "its messages");
 		assert.ok(!JSON.stringify(late.frames).includes(secret));
 		const name = newId();
 		await early.until(() => early.all("Message").length >= 4, "its messages");
@@ -294,7 +304,7 @@ describe("a device that is paired after a clear", () => {
 		await later.until(() => later.record("Message", name), "the message");
 		assert.equal(later.all("Message").length, 1);
 		await late.until(() => late.record("Message", name), "the message");
-		assert.equal(late.all("Message").length, 3);
+		assert.equal(late.all("Message").length, 4);
 	});
 
 	test("a device that pairs anew was there before", async () => {

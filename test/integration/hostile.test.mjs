@@ -471,6 +471,76 @@ describe("frames sent without waiting", () => {
 		await device.close();
 	});
 
+	test("take effect in their order: what is asked of a session right behind its join", async () => {
+		const device = await daemon.device({ user: "mal" });
+		const second = await daemon.device({ user: "mal" });
+		const atOnce = (...frames) => {
+			device.socket._socket.cork();
+			const asked = frames.map(([type, fields]) => device.call(type, fields));
+			device.socket._socket.uncork();
+			return Promise.allSettled(asked);
+		};
+		const said = (told) => told.map(({ value, reason }) => value?.type ?? reason.code);
+		const conversationId = newId();
+		const { sessionId } = await mal.send({ text: "so that there is a session", conversationId });
+		const asks = [
+			["session:typing", { sessionId }],
+			["device:primary", { sessionId, action: "request" }],
+			["session:lock", { sessionId }],
+			["session:unlock", { sessionId }],
+			["session:lock", { sessionId }],
+		];
+		const names = asks.map(([type]) => type.replace(/lock$/, "locked"));
+		for (const place of [{ conversationId }, { sessionId }]) {
+			const told = await atOnce(["session:join", place], ...asks);
+			assert.deepEqual(said(told), ["session:state", ...names]);
+			assert.equal(told.at(-1).value.deviceId, device.deviceId);
+			await device.call("session:leave", place);
+		}
+		// Of several joins under way it is any.
+		const others = Array.from({ length: 3 }, () => ["session:join", { conversationId: newId() }]);
+		const among = await atOnce(others[0], ["session:join", { conversationId }], others[1], asks[2], others[2], asks[3]);
+		assert.deepEqual(said([among[3], among[5]]), ["session:locked", "session:unlocked"]);
+		// A join that fails, or is taken back, leaves them where they were.
+		await device.call("session:leave", { conversationId });
+		const failed = await atOnce(["session:join", { sessionId: newId() }], ...asks);
+		assert.deepEqual(said(failed), ["not_found", ...asks.map(() => "not_joined")]);
+		const left = await atOnce(["session:join", { sessionId }], asks[2], ["session:leave", { sessionId }]);
+		assert.equal(said(left)[2], "session:left");
+		assert.deepEqual(said(await atOnce(asks[2])), ["not_joined"]);
+		assert.equal((await mal.call("session:join", { sessionId })).lock, null);
+		await mal.call("session:leave", { sessionId });
+		// One that goes while it waits takes nothing with it; what it joined is free.
+		await second.call("session:join", { sessionId });
+		void atOnce(["session:join", { sessionId }], ["session:lock", { sessionId, waitMs: 5000 }]);
+		device.socket.terminate();
+		await until(async () => !(await second.call("session:join", { sessionId })).joined.includes(device.deviceId), "its going");
+		assert.equal((await second.call("session:lock", { sessionId })).deviceId, second.deviceId);
+		await second.close();
+		await stillFine(mal);
+	});
+
+	test("fill one place in the line for a lock, however many they are", async () => {
+		const [holder, device, next] = [await daemon.device({ user: "mal" }), await daemon.device({ user: "mal" }), mal];
+		const { sessionId } = await holder.send({ text: "x", conversationId: newId() });
+		for (const one of [holder, device, next]) await one.call("session:join", { sessionId });
+		await holder.call("session:lock", { sessionId });
+		const waits = Array.from({ length: UNANSWERED - 10 }, () => device.call("session:lock", { sessionId, waitMs: 20_000 }));
+		const told = Promise.allSettled(waits);
+		await device.call("ping");
+		const mine = next.call("session:lock", { sessionId, waitMs: 20_000 });
+		await next.call("ping");
+		const again = device.call("session:lock", { sessionId, waitMs: 20_000 }); // it keeps its place
+		const codes = (await told).map(({ reason }) => reason?.code);
+		assert.deepEqual([...new Set(codes)], ["session_locked"]);
+		await holder.call("session:unlock", { sessionId });
+		assert.equal((await again).deviceId, device.deviceId);
+		await device.call("session:unlock", { sessionId });
+		assert.equal((await mine).deviceId, next.deviceId);
+		await next.call("session:leave", { sessionId });
+		for (const one of [holder, device]) await one.close();
+	});
+
 	// Asks for news twice as often at once as is allowed, waits for the refusals, makes news, and waits for the
 	// answers. `look` is shown the device between.
 	async function askTooMuch(look) {
@@ -522,6 +592,28 @@ test("a body that is not finished when the daemon stops does not disturb its sto
 		socket.write("bc");
 		const [code, signal] = await Promise.race([one.exited, sleep(6000, ["still there"], { ref: false })]);
 		assert.deepEqual([code, signal], [0, null], one.errors);
+		socket.destroy();
+	} finally {
+		await one.remove();
+	}
+});
+
+test("a pairing that is complete only when the daemon stops is refused", async () => {
+	const one = await Daemon.start({ config });
+	try {
+		const device = await one.device();
+		const socket = wire(one.port);
+		const body = JSON.stringify({ code: (await one.code()).code, deviceId: newId(), name: "late", platform: "test" });
+		socket.write(head("POST", "/api/v1/pair", device, `Content-Type: application/json\r\nContent-Length: ${body.length}`));
+		socket.write(body.slice(0, -1));
+		await sleep(100); // for the daemon to have read it
+		one.child.kill("SIGTERM");
+		await device.gone;
+		await sleep(100); // for the store to be closed
+		socket.write("}");
+		const [code, signal] = await Promise.race([one.exited, sleep(6000, ["still there"], { ref: false })]);
+		assert.deepEqual([code, signal], [0, null], one.errors);
+		assert.match(socket.text, /^HTTP\/1\.1 503 .*"shutting_down"/s);
 		socket.destroy();
 	} finally {
 		await one.remove();

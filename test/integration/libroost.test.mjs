@@ -3,8 +3,10 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { readFile, rm, stat } from "node:fs/promises";
+import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -120,6 +122,44 @@ describe("libroost", () => {
 		await until(async () => (await a.tell(`list ${conversationId}`))[2] === "600", "all messages");
 		assert.equal(await a.quit(), 0);
 		await writer.close();
+	});
+
+	test("does not drive what only the process before it had joined, when that was killed and the daemon has not noticed", async (t) => {
+		const held = []; // the daemon's ends of connections, whose other ends may be gone
+		const between = createServer((near) => {
+			const far = connect(daemon.port, "127.0.0.1");
+			held.push(far);
+			near.on("error", () => {});
+			far.on("error", () => {});
+			near.on("data", (bytes) => far.write(bytes));
+			far.on("data", (bytes) => near.write(bytes));
+			far.on("close", () => near.destroy());
+		}).listen(0, "127.0.0.1");
+		t.after(() => {
+			for (const far of held) far.destroy();
+			between.close();
+		});
+		await once(between, "listening");
+		const url = `http://127.0.0.1:${between.address().port}`;
+		const [db, conversationId] = [file(), newId()];
+		const other = await Device.connect(daemon, await daemon.pair());
+		t.after(() => other.close());
+		const { sessionId } = await other.send({ text: "who drives?", conversationId });
+		const before = new NativeDevice({ file: db, url, code: await code() });
+		t.after(() => before.kill());
+		const [, id] = await before.line(/^device (\S+)/);
+		await before.line(/^online/);
+		await before.must(`join ${conversationId}`);
+		await before.line(new RegExp(`^primary ${conversationId} ${id} `));
+		assert.equal((await other.call("session:join", { conversationId })).primary.deviceId, id);
+		await before.kill();
+		const next = new NativeDevice({ file: db, url });
+		t.after(() => next.kill());
+		await next.line(/^online/);
+		const isTold = () => other.frames.some((f) => f.type === "device:primary" && f.sessionId === sessionId && f.deviceId === other.deviceId);
+		await other.until(isTold, "the next primary");
+		assert.deepEqual((await other.call("session:join", { conversationId })).joined, [other.deviceId]);
+		assert.equal(await next.quit(), 0);
 	});
 
 	test("outlives its daemon", async () => {

@@ -5,13 +5,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Daemon, newId, sleep } from "../lib/roost.mjs";
 
-test("a device that writes faster than the disk is slowed down, not refused", async (t) => {
-	const daemon = await Daemon.start({ config: "limits:\n  writerQueueBytes: 1048576\n" });
-	t.after(() => daemon.remove());
-	const device = await daemon.device();
-	t.after(() => device.close());
-	const conversationId = newId();
-	const text = "x".repeat(200_000);
+// What waited at the most while `send` sent more than the disk takes.
+async function flood(daemon, send) {
 	let most = 0, over = false;
 	const watching = (async () => {
 		while (!over) {
@@ -21,17 +16,42 @@ test("a device that writes faster than the disk is slowed down, not refused", as
 	})();
 	// Much of it is in the socket's buffers already when the daemon gets to read.
 	daemon.child.kill("SIGSTOP");
-	const sent = Array.from({ length: 150 }, (_, i) =>
-		device.send({ text: `${i} ${text}`, conversationId }).then((ack) => ack.ord, (error) => error.code),
-	);
+	const sent = send();
 	await sleep(300);
 	daemon.child.kill("SIGCONT");
 	const outcomes = await Promise.all(sent);
 	over = true;
 	await watching;
+	return { most, outcomes };
+}
+
+test("a device that writes faster than the disk is slowed down, not refused", async (t) => {
+	const daemon = await Daemon.start({ config: "limits:\n  writerQueueBytes: 1048576\n" });
+	t.after(() => daemon.remove());
+	const device = await daemon.device();
+	t.after(() => device.close());
+	const conversationId = newId();
+	const text = "x".repeat(200_000);
+	const { most, outcomes } = await flood(daemon, () =>
+		Array.from({ length: 150 }, (_, i) =>
+			device.send({ text: `${i} ${text}`, conversationId }).then((ack) => ack.ord, (error) => error.code),
+		),
+	);
 	assert.deepEqual(outcomes.filter((ord) => typeof ord !== "number"), []);
 	assert.deepEqual(outcomes, outcomes.map((_, i) => i + 1), "in the order they were sent");
 	assert.ok(most < 2 * 1048576, `${most} bytes waited`);
 	// And a second device finds everything as ever.
 	assert.equal((await device.send({ text: "after", conversationId })).ord, 151);
+});
+
+test("records that are saved count with what they hold", async (t) => {
+	const daemon = await Daemon.start({ config: "limits:\n  writerQueueBytes: 1048576\n" });
+	t.after(() => daemon.remove());
+	const device = await daemon.device();
+	t.after(() => device.close());
+	const fields = { text: "x".repeat(200_000) };
+	const save = (i) => device.call("record:save", { records: [{ type: "Note", name: `n${i}`, fields }] });
+	const { most, outcomes } = await flood(daemon, () => Array.from({ length: 150 }, (_, i) => save(i)));
+	assert.deepEqual(outcomes.map(({ results }) => results[0].error), outcomes.map(() => undefined));
+	assert.ok(most > 200_000 && most < 2 * 1048576, `${most} bytes waited`);
 });

@@ -4,9 +4,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { spawn } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Daemon, Device, newId, sleep, until } from "../lib/roost.mjs";
+import { NativeDevice } from "../lib/device.mjs";
+import { Daemon, Device, newId, scratch, sleep, until } from "../lib/roost.mjs";
 
 const HEARTBEAT_MS = 600;
 const GRACE_MS = 1200;
@@ -395,6 +398,45 @@ describe("presence", () => {
 		assert.equal(await counted("roost_primary_changes_total"), changes + 1);
 	});
 
+	test("the operator sees how many are online, and in how many sessions who sits, drives, locks and waits", async () => {
+		const one = await Daemon.start({ config });
+		try {
+			const status = async () => {
+				const { devices, sessions } = JSON.parse((await one.cli("status", "--json")).stdout);
+				return { devices, sessions };
+			};
+			const is = async (online, known, joined, withPrimary, locked, waitingForLock) =>
+				assert.deepEqual(await status(), {
+					devices: { online, known },
+					sessions: { joined, withPrimary, locked, waitingForLock },
+				});
+			await is(0, 0, 0, 0, 0, 0);
+			const [a, b] = [await one.device(), await one.device()];
+			const mute = await Device.connect(one, await one.pair(), { hello: false });
+			await is(2, 3, 0, 0, 0, 0); // it has not said who it is
+			const { conversationId, sessionId } = await conversation(a);
+			await b.call("session:join", { conversationId: newId() }); // no session yet, so nobody drives
+			for (const device of [a, b]) await device.call("session:join", { conversationId });
+			await is(2, 3, 2, 1, 0, 0);
+			await a.call("session:lock", { sessionId });
+			const waits = b.call("session:lock", { sessionId, waitMs: 20_000 });
+			await b.call("ping");
+			await is(2, 3, 2, 1, 1, 1);
+			assert.match((await one.cli("status")).stdout, /^ {2}waiting for lock +1$/m);
+			const again = await Device.connect(one, a); // the same device
+			await a.gone;
+			await is(2, 3, 2, 1, 1, 1);
+			await again.call("session:leave", { conversationId });
+			await waits;
+			await is(2, 3, 2, 1, 1, 0);
+			for (const device of [b, mute]) await device.close();
+			await until(async () => (await status()).devices.online === 1, "their leaving");
+			await is(1, 3, 0, 0, 0, 0);
+		} finally {
+			await one.remove();
+		}
+	});
+
 	test("a revoked device is cut off within a second, and its primacy and lock move on", async () => {
 		const { devices: [a, b, c], sessionId } = await joined(3);
 		await a.call("session:lock", { sessionId });
@@ -452,6 +494,78 @@ describe("the lock", () => {
 		await waits[2];
 		await waits[3];
 		assert.deepEqual(order, [2, 3, 4, 5]);
+	});
+
+	test("keeps edits and deletions of others out, also under an earlier stamp; they go in when it is free", async () => {
+		const { devices: [a, b], sessionId, conversationId } = await joined(2);
+		const [messageId, other, gone] = [newId(), newId(), newId()];
+		for (const id of [messageId, other, gone]) await a.send({ messageId: id, text: "as it was", conversationId });
+		await a.call("message:delete", { messageId: gone });
+		const lock = await b.call("session:lock", { sessionId });
+		const stamp = `${(Date.now() - 60_000).toString(16).padStart(12, "0")}-0000-${a.deviceId}`;
+		const writes = [
+			["message:edit", { messageId, text: "edited" }],
+			["message:edit", { messageId, text: "edited", stamp, base: "" }],
+			["message:delete", { messageId: other }],
+			["message:delete", { messageId: other, stamp, base: "" }],
+		];
+		for (const [verb, fields] of writes) {
+			const error = await a.call(verb, fields).catch((refusal) => refusal);
+			assert.deepEqual([error.code, error.retryable, error.holder], ["session_locked", true, b.deviceId], verb);
+			assert.ok(Math.abs(Date.parse(error.expiresAt) - Date.parse(lock.expiresAt)) < 1000);
+		}
+		for (const id of [messageId, other]) {
+			const answer = await daemon.http("POST", `/api/v1/messages/${id}/delete`, { token: a.token, body: {} });
+			assert.deepEqual([answer.status, answer.json.error.holder], [423, b.deviceId]);
+		}
+		const restore = async (device) => {
+			const filter = [{ field: "recordName", op: "eq", value: messageId }];
+			const { records } = await device.call("record:query", { recordType: "Revision", filter });
+			return daemon.operator("POST", "history/restore", { revision: records[0].name });
+		};
+		// What is deleted already takes a revision as ever, and its holder writes.
+		await a.call("message:edit", { messageId: gone, text: "too late", stamp, base: "" });
+		assert.equal((await a.call("message:delete", { messageId: gone })).record.deleted, true);
+		await b.call("message:edit", { messageId, text: "the holder's" });
+		await refused(restore(b), "session_locked");
+		// Tags and read marks are no writing.
+		const { results } = await a.call("record:save", {
+			policy: "merge",
+			records: [{ type: "Message", name: messageId, fields: { tags: { add: ["x"] } } }],
+		});
+		assert.equal(results[0].error, undefined);
+		await b.call("session:unlock", { sessionId });
+		for (const [verb, fields] of writes.slice(0, 3)) assert.equal((await a.call(verb, fields)).messageId, fields.messageId);
+		assert.equal((await restore(a)).record.name, messageId);
+	});
+
+	test("leaves what is edited meanwhile in the outbox until it is free", async () => {
+		const dir = await scratch("locked");
+		const holder = await newDevice();
+		const { conversationId, sessionId } = await conversation(holder);
+		const messageId = newId();
+		await holder.send({ messageId, text: "as it was", conversationId });
+		const { code } = await daemon.code("me");
+		const native = new NativeDevice({ file: join(dir, "device.db"), url: daemon.url, code });
+		const isShown = (text) => holder.record("Message", messageId)?.fields.text === text;
+		try {
+			await until(() => native.texts.has(messageId), "the device to know it");
+			await native.must(`join ${conversationId}`);
+			await holder.call("session:join", { conversationId });
+			await holder.call("session:lock", { sessionId });
+			await native.must(`edit ${messageId} typed while it was locked`);
+			// Asked behind the edit, and refused like it.
+			for (let i = 0; i < 3; i++)
+				assert.equal((await native.call("message:edit", { messageId, text: "no" })).code, "session_locked");
+			const { pending, held } = await native.status();
+			assert.deepEqual([pending, held], [1, 0]);
+			await holder.call("session:unlock", { sessionId });
+			await holder.until(() => isShown("typed while it was locked"), "the edit");
+			await until(async () => (await native.status()).pending === 0, "the outbox to be empty");
+		} finally {
+			await native.kill();
+			await rm(dir, { recursive: true, force: true });
+		}
 	});
 
 	test("needs a seat, and a wait ends in time", async () => {

@@ -26,6 +26,20 @@ async function pairOf(t) {
 	return devices;
 }
 
+test("a user pairs devicesPerUser devices and no more; one of them can be paired anew, one that went makes room", async () => {
+	const one = await Daemon.start({ config: "limits:\n  devicesPerUser: 2\n" });
+	try {
+		const [first, second] = [await one.pair(), await one.pair()];
+		await assert.rejects(one.pair(), failsWith("too_many"));
+		assert.notEqual((await one.pair({ deviceId: first.deviceId })).token, first.token);
+		await one.operator("POST", "devices/revoke", { deviceId: second.deviceId });
+		await one.pair();
+		await assert.rejects(one.pair(), failsWith("too_many"));
+	} finally {
+		await one.remove();
+	}
+});
+
 describe("device:hello", () => {
 	test("is answered with who and where one is", async (t) => {
 		const [a] = await pairOf(t);
@@ -36,6 +50,94 @@ describe("device:hello", () => {
 		assert.match(serverTime, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 		assert.ok(devices.some((device) => device.deviceId === a.deviceId));
 		assert.ok(limits.frameBytes >= 4096 && limits.textBytes > 0);
+	});
+
+	test("tells the limits that a device can keep to, as they are configured", async () => {
+		const config = "limits:\n  lockMs: 1234\n  heartbeatMs: 2345\n  unansweredCalls: 77\n  autoMessages: 55\n";
+		const one = await Daemon.start({ config });
+		try {
+			const { limits } = (await one.device()).welcome;
+			assert.deepEqual(limits, {
+				frameBytes: 1_048_576,
+				textBytes: 524_288,
+				recordBytes: 786_432,
+				assetBytes: 67_108_864,
+				batchRecords: 200,
+				pageRecords: 200,
+				joinedSessions: 64,
+				unansweredCalls: 77,
+				pingMs: 30_000,
+				heartbeatMs: 2345,
+				lockMs: 1234,
+				autoMessages: 55,
+				autoMs: 86_400_000,
+				autoParamsBytes: 16_384,
+			});
+		} finally {
+			await one.remove();
+		}
+	});
+
+	// Two devices that have joined two conversations; the first is primary of both and holds both locks.
+	async function joinedTwice(t) {
+		const [a, b] = await pairOf(t);
+		const places = [];
+		for (const text of ["kept", "left"]) {
+			const conversationId = newId();
+			const { sessionId } = await a.send({ text, conversationId });
+			for (const device of [a, b]) await device.call("session:join", { conversationId });
+			await a.call("session:lock", { sessionId });
+			places.push({ conversationId, sessionId });
+		}
+		return { a, b, places };
+	}
+	const again = async (t, device, more) => {
+		const next = await Device.connect(daemon, device, { hello: false });
+		t.after(() => next.close());
+		return [next, next.call("device:hello", { deviceId: device.deviceId, protocol: 1, ...more })];
+	};
+	const seen = async (device, { conversationId }) => {
+		const { primary, lock, joined } = await device.call("session:join", { conversationId });
+		return [primary.deviceId, lock?.deviceId ?? null, joined];
+	};
+
+	test("of a second connection leaves what it does not name any more, and keeps the rest", async (t) => {
+		const { a, b, places: [kept, left] } = await joinedTwice(t);
+		const [next, welcome] = await again(t, a, { joined: [kept.conversationId, newId()] });
+		await welcome;
+		assert.equal((await a.gone).code, 4001);
+		const isPrimary = (f) => f.type === "device:primary" && f.sessionId === left.sessionId && f.deviceId === b.deviceId;
+		await b.until(() => b.frames.some(isPrimary), "the next primary");
+		assert.deepEqual(await seen(b, left), [b.deviceId, null, [b.deviceId]]);
+		assert.deepEqual(await seen(b, kept), [a.deviceId, a.deviceId, [a.deviceId, b.deviceId]]);
+		await assert.rejects(next.call("session:leave", { conversationId: left.conversationId }), failsWith("not_found"));
+		assert.ok(!b.frames.some((f) => f.type === "session:presence" && f.left.length > 0 && f.conversationId === kept.conversationId));
+	});
+
+	test("of a second connection that names nothing leaves everything, and one that says nothing about it leaves nothing", async (t) => {
+		const { a, b, places } = await joinedTwice(t);
+		const both = [a.deviceId, a.deviceId, [a.deviceId, b.deviceId]];
+		const [first, welcome] = await again(t, a, {});
+		await welcome;
+		for (const place of places) assert.deepEqual(await seen(b, place), both);
+		const [second, welcomed] = await again(t, first, { joined: null });
+		await welcomed;
+		for (const place of places) assert.deepEqual(await seen(b, place), both);
+		const [, last] = await again(t, second, { joined: [] });
+		await last;
+		for (const place of places) assert.deepEqual(await seen(b, place), [b.deviceId, null, [b.deviceId]]);
+	});
+
+	test("with wrong places or more than joinedSessions is refused, and the first connection keeps its seats", async (t) => {
+		const { a, b, places } = await joinedTwice(t);
+		const tooMany = Array.from({ length: 65 }, newId);
+		for (const joined of ["x", {}, [7], ["not a name"], [""], tooMany]) {
+			const [next, answer] = await again(t, a, { joined });
+			await assert.rejects(answer, failsWith(joined === tooMany ? "too_many" : "bad_field"));
+			await next.close();
+		}
+		for (const place of places) assert.deepEqual(await seen(b, place), [a.deviceId, a.deviceId, [a.deviceId, b.deviceId]]);
+		assert.equal(a.closed, undefined);
 	});
 
 	test("must be the first frame, with this credential's device, in protocol 1", async () => {

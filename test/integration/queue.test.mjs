@@ -253,6 +253,27 @@ describe("news", () => {
 	});
 });
 
+describe("a queue that is watched", () => {
+	test("is forgotten when the last device that asked leaves or is lost", async (t) => {
+		const { conversationId, sessionId } = await busy(t);
+		const one = await daemon.device(), two = await daemon.device(), joined = await daemon.device();
+		t.after(() => Promise.all([one.close(), two.close(), joined.close()]));
+		const watched = async () =>
+			Number(/^roost_queues_watched (\d+)$/m.exec((await daemon.http("GET", "/metrics")).text)[1]);
+		const before = await watched();
+		for (const each of [one, two, joined]) await each.call("session:join", { conversationId });
+		for (const each of [one, two]) await each.call("queue:list", { sessionId });
+		assert.equal(await watched(), before + 1);
+		await one.call("session:leave", { sessionId });
+		assert.equal(await watched(), before + 1);
+		await two.close();
+		await until(async () => (await watched()) === before, "the last one's end");
+		await one.call("session:join", { conversationId });
+		await one.call("queue:list", { sessionId });
+		assert.equal(await watched(), before + 1);
+	});
+});
+
 describe("over HTTP", () => {
 	test("every verb has its twin", async (t) => {
 		const { device, conversationId, sessionId, first } = await busy(t);

@@ -108,6 +108,29 @@ static void waiting_ends_after_its_time_and_past_the_limit(void **state)
 	assert_string_equal(b->holder, "a");
 }
 
+static void who_asks_again_has_one_place_in_line(void **state)
+{
+	struct rig *r = *state;
+	r->limits.lock_waiters = 2;
+	join_all(r, "abc");
+	(void)lock(r, "a", 60000, 0);
+	commit(r);
+	struct token *first = lock(r, "b", 60000, 2000), *again = lock(r, "b", 60000, 50000);
+	struct token *c = lock(r, "c", 60000, 50000); /* there is room for it */
+	assert_int_equal(first->e, ERR_SESSION_LOCKED);
+	assert_string_equal(first->holder, "a");
+	pass_time(r, 3000, ""); /* it is the later question's time that counts */
+	assert_int_equal(again->e, WAITING);
+	(void)unlock(r, "a", 0);
+	commit(r);
+	assert_int_equal(again->e, OK);
+	assert_int_equal(c->e, WAITING);
+	(void)unlock(r, "b", 0);
+	commit(r);
+	assert_int_equal(c->e, OK);
+	assert_int_equal(c->fence, 3);
+}
+
 static void unlock_needs_the_holder_and_its_fence(void **state)
 {
 	struct rig *r = *state;
@@ -177,6 +200,7 @@ int main(void)
 		T(waiting_is_fair_and_ends_with_unlock_leave_loss_and_expiry),
 		T(nobody_overtakes_the_line),
 		T(waiting_ends_after_its_time_and_past_the_limit),
+		T(who_asks_again_has_one_place_in_line),
 		T(unlock_needs_the_holder_and_its_fence),
 		T(unlock_that_is_not_on_disk_is_not_answered),
 		T(fences_grow_over_restarts),
