@@ -10,6 +10,7 @@
 #define HEADERS_MAX ((size_t)64 << 10)
 #define BODY_MAX ((size_t)64 << 20) /* an answer that does not stream */
 #define PARTS_MAX 128
+#define COUNT_MAX ((int64_t)1 << 50) /* more than anything costs; a few of them can be added */
 
 enum body_kind {
 	BODY_UNKNOWN, /* nothing but white space yet */
@@ -68,6 +69,13 @@ void answer_fail_json(struct answer *a, const struct json *error)
 	if (a->failed.err == OK) classify_error(error, a->sink.key, &a->failed);
 }
 
+void answer_fail_said(struct answer *a, enum fail f, const char *what, struct str said)
+{
+	char clean[TEXT_CLEAN_MAX + 1];
+	text_clean(said, a->sink.key, clean);
+	answer_fail(a, f, "%s%s%s", what, clean[0] != '\0' ? ": " : "", clean);
+}
+
 /* Room for n more bytes of the answer? */
 static bool take(struct answer *a, size_t n)
 {
@@ -124,7 +132,7 @@ void answer_request_id(struct answer *a, const struct json *id)
 void answer_count(const struct json *v, int64_t *out)
 {
 	int64_t n;
-	if (json_int(v, &n) && n >= 0) *out = n;
+	if (json_int(v, &n) && n >= 0) *out = MIN(n, COUNT_MAX);
 }
 
 struct answer_part *answer_part(struct answer *a, enum part_kind kind, int64_t index)
@@ -143,10 +151,22 @@ struct answer_part *answer_part(struct answer *a, enum part_kind kind, int64_t i
 	return p;
 }
 
+void answer_part_put(struct answer *a, struct buf *to, struct str s)
+{
+	if (take(a, s.n)) buf_add_str(to, s);
+}
+
 void answer_part_add(struct answer *a, struct buf *to, const struct json *v)
 {
 	struct str s;
-	if (json_str(v, &s) && take(a, s.n)) buf_add_str(to, s);
+	struct buf text = BUF_INIT(EVENT_MAX * 6); /* a byte of text may become an escape of six */
+	if (json_str(v, &s)) {
+		answer_part_put(a, to, s);
+	} else if (json_type(v) == JSON_OBJ) {
+		json_write(&text, v);
+		answer_part_put(a, to, buf_str(&text));
+	}
+	buf_release(&text);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -311,19 +331,31 @@ static bool has_tool_call(const struct answer *a)
 	return false;
 }
 
+/* JSON that can stand in a part, in a message, in a frame, without being nested too deep there. */
+static bool is_arguments(struct str text)
+{
+	struct json_doc *doc = NULL;
+	struct buf nested = BUF_INIT(BUF_NO_LIMIT);
+	bool good = json_parse(text, &doc, NULL) == OK;
+	json_free(doc);
+	buf_addf(&nested, "[[[[[[[[%.*s]]]]]]]]", STR_ARG(text));
+	if (good) good = json_parse(buf_str(&nested), &doc, NULL) == OK;
+	if (good) json_free(doc);
+	buf_release(&nested);
+	return good;
+}
+
 static void write_part(struct jw *w, const struct answer_part *p)
 {
 	jw_obj(w);
 	if (p->kind == PART_TOOL_CALL) {
-		struct json_doc *doc = NULL;
 		struct str args = p->text.n > 0 ? buf_str(&p->text) : STR("{}");
 		jw_kstr(w, "type", STR("tool_call"));
 		jw_kstr(w, "id", buf_str(&p->id));
 		jw_kstr(w, "name", buf_str(&p->name));
-		/* What is no JSON goes through as the string it is, for the tool's owner to judge. */
-		if (json_parse(args, &doc, NULL) == OK) jw_kraw(w, "arguments", args);
+		/* What is none goes through as the string it is, for the tool's owner to judge. */
+		if (is_arguments(args)) jw_kraw(w, "arguments", args);
 		else jw_kstr(w, "arguments", args);
-		json_free(doc);
 	} else {
 		jw_kstr(w, "type", STR("thinking"));
 		jw_kstr(w, "text", buf_str(&p->text));

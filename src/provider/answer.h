@@ -72,6 +72,8 @@ void answer_finish(struct answer *a, struct str word, const struct finish_word *
 void answer_complete(struct answer *a);
 /* The first failure counts. */
 void answer_fail(struct answer *a, enum fail f, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* With the provider's own words behind ours, cleaned; "" when it has none. `what` is at most 36 bytes. */
+void answer_fail_said(struct answer *a, enum fail f, const char *what, struct str said);
 /* An error object of the provider's. */
 void answer_fail_json(struct answer *a, const struct json *error);
 /* The provider's own name for the call, when the body says it. */
@@ -85,10 +87,11 @@ struct answer_part {
 	struct buf id, name, text, seal; /* text: arguments or thinking */
 };
 struct answer_part *answer_part(struct answer *a, enum part_kind kind, int64_t index);
-/* Adds a string value to one of a part's buffers. */
+/* Adds to one of a part's buffers: text; a string value, or an object as the JSON it is. */
+void answer_part_put(struct answer *a, struct buf *to, struct str s);
 void answer_part_add(struct answer *a, struct buf *to, const struct json *v);
 
-/* Reads a count into *out when it is there and not negative. */
+/* Reads a count into *out when it is there and not negative. Beyond 2^50 it is taken for that. */
 void answer_count(const struct json *v, int64_t *out);
 
 #endif

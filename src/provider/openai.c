@@ -24,8 +24,6 @@ static const struct param_wire params_list[] = {
 	{P_TOOLS, NULL},
 	{P_TOOL_CHOICE, NULL},
 };
-static const char *const reserved[] = {"model", "messages", "stream", "stream_options", "n", NULL};
-
 /* OpenAI's own servers want max_completion_tokens; the compatible ones know the older name. */
 static bool is_openai_itself(const struct provider_ask *ask)
 {
@@ -36,8 +34,6 @@ static bool is_openai_itself(const struct provider_ask *ask)
 
 static enum err put_content_part(struct jw *w, const struct call_part *p, struct errinfo *info)
 {
-	struct buf prefix = BUF_INIT(BUF_NO_LIMIT);
-	buf_addf(&prefix, "data:%.*s;base64,", STR_ARG(p->media_type));
 	enum err e = OK;
 	jw_obj(w);
 	switch (p->kind) {
@@ -50,7 +46,7 @@ static enum err put_content_part(struct jw *w, const struct call_part *p, struct
 		jw_key(w, "image_url");
 		jw_obj(w);
 		jw_key(w, "url");
-		wire_put_base64(w, prefix.p, p->bytes);
+		wire_put_data_url(w, p);
 		jw_obj_end(w);
 		break;
 	case PART_FILE:
@@ -59,13 +55,12 @@ static enum err put_content_part(struct jw *w, const struct call_part *p, struct
 		jw_obj(w);
 		jw_kstr(w, "filename", p->name);
 		jw_key(w, "file_data");
-		wire_put_base64(w, prefix.p, p->bytes);
+		wire_put_data_url(w, p);
 		jw_obj_end(w);
 		break;
 	default: e = err_set(info, ERR_BAD_FIELD, "a tool's part can't stand beside text in one message");
 	}
 	jw_obj_end(w);
-	buf_release(&prefix);
 	return e;
 }
 
@@ -82,7 +77,7 @@ static void put_tool_call(struct jw *w, const struct call_part *p)
 	jw_key(w, "function");
 	jw_obj(w);
 	jw_kstr(w, "name", p->name);
-	jw_kstr(w, "arguments", p->text);
+	jw_kstr(w, "arguments", p->text.n > 0 ? p->text : STR("{}"));
 	jw_obj_end(w);
 	jw_obj_end(w);
 }
@@ -167,20 +162,6 @@ static void put_schema(struct jw *w, const struct params *p)
 	jw_obj_end(w);
 }
 
-static void put_tools(struct jw *w, const struct params *p)
-{
-	jw_key(w, "tools");
-	jw_arr(w);
-	for (struct json_iter it = json_iter(p->at[P_TOOLS]); json_next(&it);) {
-		jw_obj(w);
-		jw_kstr(w, "type", STR("function"));
-		jw_key(w, "function");
-		jw_value(w, it.val);
-		jw_obj_end(w);
-	}
-	jw_arr_end(w);
-}
-
 static void put_tool_choice(struct jw *w, struct str choice)
 {
 	jw_key(w, "tool_choice");
@@ -197,28 +178,31 @@ static void put_tool_choice(struct jw *w, struct str choice)
 	jw_obj_end(w);
 }
 
-/* Thinking has one switch here, the effort: "none" is off, and "on" without one is the server's default. */
-static enum err put_thinking(struct jw *w, const struct params *p, struct errinfo *info)
-{
-	struct str thinking = param_thinking(p), effort = param_text(p, P_EFFORT);
-	bool off = str_eq(thinking, STR("off"));
-	if (off && effort.n > 0 && !str_eq(effort, STR("none")))
-		return err_set(info, ERR_BAD_FIELD, "params.thinking is off, but params.effort is %.*s; give one",
-			       STR_ARG(effort));
-	if (off) effort = STR("none");
-	if (effort.n > 0) jw_kstr(w, "reasoning_effort", effort);
-	return OK;
-}
-
 static enum err put_params(struct jw *w, const struct provider_ask *ask, struct errinfo *info)
 {
 	const struct params *p = ask->params;
+	struct str effort = STR("");
+	bool thinks = param_given(p, P_THINKING) || param_given(p, P_EFFORT);
+	/* An extra may hold what a parameter of ours would: one of the two. */
+	const char *const reserved[] = {"model",
+					"messages",
+					"stream",
+					"stream_options",
+					"n",
+					param_given(p, P_SCHEMA) ? "response_format" : "model",
+					param_given(p, P_MAX_TOKENS) ? "max_completion_tokens" : "model",
+					thinks ? "reasoning_effort" : "model",
+					NULL};
 	enum err e = params_put(w, p, params_list, ARRAY_LEN(params_list), "the chat completions API", info);
+	if (e == OK && is_openai_itself(ask) && param_given(p, P_TOP_K))
+		e = err_set(info, ERR_BAD_FIELD, "params.topK: OpenAI has no such parameter; leave it out");
 	if (e == OK && param_given(p, P_MAX_TOKENS))
 		param_put(w, is_openai_itself(ask) ? "max_completion_tokens" : "max_tokens", p, P_MAX_TOKENS);
-	if (e == OK) e = put_thinking(w, p, info);
+	/* Thinking has one switch here, the effort: "on" without one is the server's default. */
+	if (e == OK) e = param_effort(p, &effort, info);
+	if (effort.n > 0) jw_kstr(w, "reasoning_effort", effort);
 	if (param_given(p, P_SCHEMA)) put_schema(w, p);
-	if (param_given(p, P_TOOLS)) put_tools(w, p);
+	if (param_given(p, P_TOOLS)) wire_put_tools(w, p);
 	if (param_given(p, P_TOOL_CHOICE)) put_tool_choice(w, param_text(p, P_TOOL_CHOICE));
 	return e == OK ? params_put_extras(w, p, reserved, info) : e;
 }
@@ -261,6 +245,7 @@ static void read_usage(struct answer *a, const struct json *usage)
 	const struct json *out = json_get(usage, "completion_tokens_details");
 	const struct json *in = json_get(usage, "prompt_tokens_details");
 	int64_t total = -1;
+	if (json_type(usage) != JSON_OBJ) return;
 	answer_count(json_get(usage, "prompt_tokens"), &u->input_tokens);
 	answer_count(json_get(usage, "completion_tokens"), &u->output_tokens);
 	answer_count(json_get(usage, "total_tokens"), &total);
@@ -281,8 +266,7 @@ static void read_tool_call(struct answer *a, const struct json *call, int64_t nt
 	if (p == NULL) return;
 	if (p->id.n == 0) answer_part_add(a, &p->id, json_get(call, "id"));
 	if (p->name.n == 0) answer_part_add(a, &p->name, json_get(f, "name"));
-	if (json_type(args) == JSON_OBJ) json_write(&p->text, args);
-	else answer_part_add(a, &p->text, args);
+	answer_part_add(a, &p->text, args);
 }
 
 static void read_choice(struct answer *a, const struct json *choice)

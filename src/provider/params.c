@@ -7,6 +7,7 @@ const struct param_row param_rows[PARAM_COUNT] = {
 };
 
 static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max", NULL};
+static const char *const contexts[] = {"drop", "refuse", "summarise", NULL};
 static const char *const thinkings[] = {"off", "on", "adaptive", NULL};
 
 enum param param_find(struct str name)
@@ -82,6 +83,9 @@ static enum err check(const struct param_row *r, const struct json *v, struct er
 	case PK_EFFORT:
 		if (is_one_of(v, efforts)) return OK;
 		return err_set(info, ERR_BAD_FIELD, "params.%s must be %s", r->name, r->what);
+	case PK_CONTEXT:
+		if (is_one_of(v, contexts)) return OK;
+		return err_set(info, ERR_BAD_FIELD, "params.%s must be %s", r->name, r->what);
 	case PK_OBJECT:
 		if (json_type(v) == JSON_OBJ) return OK;
 		return err_set(info, ERR_BAD_FIELD, "params.%s must be an object: a %s", r->name, r->what);
@@ -141,6 +145,17 @@ struct str param_thinking(const struct params *p)
 	return param_text(p, P_THINKING);
 }
 
+enum err param_effort(const struct params *p, struct str *out, struct errinfo *info)
+{
+	bool off = str_eq(param_thinking(p), STR("off"));
+	*out = param_text(p, P_EFFORT);
+	if (off && out->n > 0 && !str_eq(*out, STR("none")))
+		return err_set(info, ERR_BAD_FIELD, "params.thinking is off, but params.effort is %.*s; give one",
+			       STR_ARG(*out));
+	if (off) *out = STR("none");
+	return OK;
+}
+
 void param_put(struct jw *w, const char *wire, const struct params *p, enum param k)
 {
 	jw_key(w, wire);
@@ -164,7 +179,7 @@ enum err params_put(struct jw *w, const struct params *p, const struct param_wir
 		    struct errinfo *info)
 {
 	for (size_t k = 0; k < PARAM_COUNT; k++) {
-		if (p->at[k] == NULL) continue;
+		if (p->at[k] == NULL || param_rows[k].kind == PK_CONTEXT) continue;
 		size_t i = 0;
 		while (i < n && list[i].param != k) i++;
 		if (i == n)

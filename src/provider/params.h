@@ -5,7 +5,7 @@
  * absent, and absent is never sent: a provider's default is its own affair. Any other member is an "extra" and goes on
  * under its own name to where the dialect keeps such things, since servers have many of their own (num_ctx,
  * cache_prompt, …). Which of the table's a dialect can express stands in its own table; what it can't is an error before
- * the call, and so is what the registry knows the model to refuse. */
+ * the call, and so is what the registry knows the model to refuse. PK_CONTEXT is for Roost and never sent. */
 #ifndef ROOST_PROVIDER_PARAMS_H
 #define ROOST_PROVIDER_PARAMS_H
 
@@ -29,7 +29,8 @@
 	X(P_EFFORT,           "effort",           "reasoningEffort",   PK_EFFORT,   0,    0,    "none, minimal, low, medium, high, xhigh or max") \
 	X(P_SCHEMA,           "schema",           "jsonSchema",        PK_OBJECT,   0,    0,    "JSON Schema that the answer must fit") \
 	X(P_TOOLS,            "tools",            "",                  PK_TOOLS,    1,    128,  "tools the model may call: {name, description, parameters}") \
-	X(P_TOOL_CHOICE,      "toolChoice",       "tool_choice",       PK_TEXT,     0,    0,    "auto, none, required or a tool's name")
+	X(P_TOOL_CHOICE,      "toolChoice",       "tool_choice",       PK_TEXT,     0,    0,    "auto, none, required or a tool's name") \
+	X(P_CONTEXT,          "context",          "",                  PK_CONTEXT,  0,    0,    "drop, refuse or summarise: what to do when the conversation is longer than the window")
 /* clang-format on */
 
 enum param {
@@ -39,7 +40,7 @@ enum param {
 		PARAM_COUNT
 };
 
-enum param_kind { PK_TEXT, PK_INT, PK_REAL, PK_STRINGS, PK_THINKING, PK_EFFORT, PK_OBJECT, PK_TOOLS };
+enum param_kind { PK_TEXT, PK_INT, PK_REAL, PK_STRINGS, PK_THINKING, PK_EFFORT, PK_OBJECT, PK_TOOLS, PK_CONTEXT };
 
 struct param_row {
 	const char *name, *also; /* also: "" none */
@@ -66,6 +67,9 @@ struct str param_text(const struct params *p, enum param k);
 int64_t param_int(const struct params *p, enum param k);
 /* "thinking" as given: a name, or true and false for "on" and "off"; "" when absent. */
 struct str param_thinking(const struct params *p);
+/* The effort that "thinking" and "effort" ask for together: "none" when thinking is off, "" when neither names one.
+ * ERR_BAD_FIELD when they contradict each other. */
+MUST_USE enum err param_effort(const struct params *p, struct str *out, struct errinfo *info);
 /* Writes one parameter as it was given under the provider's name. */
 void param_put(struct jw *w, const char *wire, const struct params *p, enum param k);
 /* Writes "stop" as an array, however it was given. */

@@ -4,7 +4,9 @@
 
 #include "base/hash.h"
 
-static const struct dialect *const dialects[] = {&dialect_openai};
+static const struct dialect *const dialects[] = {
+	&dialect_openai, &dialect_responses, &dialect_ollama, &dialect_anthropic, &dialect_gemini,
+};
 
 const struct dialect *dialect_find(struct str name)
 {
@@ -106,17 +108,42 @@ void wire_put_base64(struct jw *w, const char *prefix, struct str bytes)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	struct buf b = BUF_INIT(WIRE_BODY_MAX);
-	buf_addf(&b, "\"%s", prefix);
-	for (size_t i = 0; i < bytes.n; i += 3) {
-		size_t have = MIN(bytes.n - i, (size_t)3);
-		uint32_t v = 0;
-		for (size_t k = 0; k < 3; k++) v = v << 8 | (k < have ? (unsigned char)bytes.p[i + k] : 0u);
-		char four[4] = {digits[v >> 18], digits[v >> 12 & 63], have > 1 ? digits[v >> 6 & 63] : '=',
-				have > 2 ? digits[v & 63] : '='};
-		buf_add(&b, four, 4);
+	buf_add_str(&b, str_c(prefix));
+	if (bytes.n < WIRE_BODY_MAX && buf_reserve(&b, (bytes.n + 2) / 3 * 4)) {
+		for (size_t i = 0; i < bytes.n; i += 3) {
+			size_t have = MIN(bytes.n - i, (size_t)3);
+			uint32_t v = 0;
+			for (size_t k = 0; k < 3; k++) v = v << 8 | (k < have ? (unsigned char)bytes.p[i + k] : 0u);
+			char four[4] = {digits[v >> 18], digits[v >> 12 & 63], have > 1 ? digits[v >> 6 & 63] : '=',
+					have > 2 ? digits[v & 63] : '='};
+			memcpy(b.p + b.n, four, 4);
+			b.n += 4;
+		}
+		jw_str(w, buf_str(&b)); /* the prefix may hold what a device said of a media type */
+	} else {
+		w->b->failed = true;
 	}
-	buf_add_char(&b, '"');
-	if (b.failed) w->b->failed = true;
-	else jw_raw(w, buf_str(&b));
 	buf_release(&b);
+}
+
+void wire_put_data_url(struct jw *w, const struct call_part *p)
+{
+	struct buf prefix = BUF_INIT(BUF_NO_LIMIT);
+	buf_addf(&prefix, "data:%.*s;base64,", STR_ARG(p->media_type));
+	wire_put_base64(w, prefix.p, p->bytes);
+	buf_release(&prefix);
+}
+
+void wire_put_tools(struct jw *w, const struct params *p)
+{
+	jw_key(w, "tools");
+	jw_arr(w);
+	for (struct json_iter it = json_iter(p->at[P_TOOLS]); json_next(&it);) {
+		jw_obj(w);
+		jw_kstr(w, "type", STR("function"));
+		jw_key(w, "function");
+		jw_value(w, it.val);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
 }

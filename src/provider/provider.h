@@ -70,6 +70,10 @@ MUST_USE enum err wire_request_end(struct wire_request *r, enum err e, struct er
 void wire_request_release(struct wire_request *r);
 /* One JSON string: the bytes in base64 behind `prefix`. */
 void wire_put_base64(struct jw *w, const char *prefix, struct str bytes);
+/* The same as a data: URL of an image or a file. */
+void wire_put_data_url(struct jw *w, const struct call_part *p);
+/* "tools" as [{"type":"function","function":{…}}]. */
+void wire_put_tools(struct jw *w, const struct params *p);
 
 /* ---- how it ended ------------------------------------------------------------------------------------------------ */
 
@@ -111,6 +115,13 @@ const char *fail_name(enum fail f);
 bool fail_retryable(enum fail f);
 enum err fail_err(enum fail f); /* the error people see */
 
+/* What the model was given of the conversation. */
+struct call_context {
+	int64_t left_out;     /* messages that did not fit its window */
+	int64_t tokens, room; /* estimates: of what it was given; that it had room for, 0 not known */
+	bool is_summarised;   /* a summary stood for those that were left out */
+};
+
 struct call_outcome {
 	enum err err;             /* OK: the answer is complete */
 	enum fail fail;           /* with an error */
@@ -120,6 +131,7 @@ struct call_outcome {
 	struct str request_id;    /* the provider's own name for the call; "" unknown */
 	struct str parts;         /* tool calls, a JSON array of parts as messages have them; "" none */
 	struct call_usage usage;
+	struct call_context context;
 }; /* strings live as long as the reader */
 
 /* ---- dialects ---------------------------------------------------------------------------------------------------- */
@@ -133,6 +145,10 @@ struct dialect {
 };
 
 extern const struct dialect dialect_openai; /* chat completions */
+extern const struct dialect dialect_responses;
+extern const struct dialect dialect_ollama;
+extern const struct dialect dialect_anthropic;
+extern const struct dialect dialect_gemini;
 /* The dialect of that name, or NULL. */
 const struct dialect *dialect_find(struct str name);
 

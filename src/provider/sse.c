@@ -22,13 +22,34 @@ static enum err too_long(const struct sse *s, struct errinfo *info)
 /* An empty line: the event is complete. *go is what its reader said. */
 static void dispatch(struct sse *s, sse_fn fn, void *ctx, bool *go)
 {
-	if (s->has_data) *go = fn(ctx, (struct sse_event){buf_str(&s->name), buf_str(&s->data)});
+	struct str data = s->lone.n > 0 ? s->lone : buf_str(&s->data);
+	if (s->has_data) *go = fn(ctx, (struct sse_event){buf_str(&s->name), data});
+	s->lone = STR("");
 	buf_clear(&s->name);
 	buf_clear(&s->data);
-	s->has_data = false;
+	s->has_data = s->bare = false;
 }
 
-static bool take_line(struct sse *s, struct str line, sse_fn fn, void *ctx, bool *go)
+/* The only data line so far is kept as a view, since mostly no other follows. Its copy is made when one does, and when
+ * the piece ends that it lies in; it can't be too long for the buffer, being shorter than the longest line. */
+static void keep_lone(struct sse *s)
+{
+	if (s->lone.n > 0) buf_add_str(&s->data, s->lone);
+	s->lone = STR("");
+}
+
+static bool take_data(struct sse *s, struct str value, bool lasting)
+{
+	keep_lone(s);
+	bool more = s->has_data;
+	s->has_data = true;
+	if (more) buf_add_char(&s->data, '\n');
+	else if (lasting) s->lone = value;
+	return s->lone.n > 0 || buf_add_str(&s->data, value);
+}
+
+/* `lasting`: the line's bytes are there until the piece ends. */
+static bool take_line(struct sse *s, struct str line, bool lasting, sse_fn fn, void *ctx, bool *go)
 {
 	if (!s->after_first && str_starts(line, STR("\xef\xbb\xbf"))) line = str_n(line.p + 3, line.n - 3);
 	s->after_first = true;
@@ -36,6 +57,8 @@ static bool take_line(struct sse *s, struct str line, sse_fn fn, void *ctx, bool
 		dispatch(s, fn, ctx, go);
 		return true;
 	}
+	if (*line.p == '{' && !s->has_data) s->bare = true;
+	if (s->bare) return take_data(s, line, lasting);
 	const char *colon = memchr(line.p, ':', line.n);
 	struct str field = line, value = STR("");
 	if (colon != NULL) {
@@ -43,11 +66,7 @@ static bool take_line(struct sse *s, struct str line, sse_fn fn, void *ctx, bool
 		value = str_n(colon + 1, line.n - field.n - 1);
 		if (str_starts(value, STR(" "))) value = str_n(value.p + 1, value.n - 1);
 	}
-	if (str_eq(field, STR("data"))) {
-		if (s->has_data) buf_add_char(&s->data, '\n');
-		s->has_data = true;
-		return buf_add_str(&s->data, value);
-	}
+	if (str_eq(field, STR("data"))) return take_data(s, value, lasting);
 	if (str_eq(field, STR("event"))) {
 		buf_clear(&s->name);
 		return buf_add_str(&s->name, value);
@@ -55,20 +74,24 @@ static bool take_line(struct sse *s, struct str line, sse_fn fn, void *ctx, bool
 	return true;
 }
 
-static size_t line_end(struct str t)
+/* Where the line at the front of `t` ends; t.n when it does not. *lf is the next LF, NULL when there is none: it is looked
+ * for once and not for every line, so that a piece with many CR and few LF costs no more than another. */
+static size_t line_end(struct str t, const char **lf)
 {
-	size_t n = 0;
-	while (n < t.n && t.p[n] != '\n' && t.p[n] != '\r') n++;
-	return n;
+	if (*lf != NULL && *lf < t.p) *lf = memchr(t.p, '\n', t.n);
+	size_t n = *lf != NULL ? (size_t)(*lf - t.p) : t.n;
+	const char *cr = memchr(t.p, '\r', n);
+	return cr != NULL ? (size_t)(cr - t.p) : n;
 }
 
-enum err sse_feed(struct sse *s, struct str t, sse_fn fn, void *ctx, struct errinfo *info)
+static enum err feed_lines(struct sse *s, struct str t, sse_fn fn, void *ctx, struct errinfo *info)
 {
+	const char *lf = t.n > 0 ? memchr(t.p, '\n', t.n) : NULL;
 	bool go = true;
 	while (go && t.n > 0) {
 		if (s->after_cr && t.p[0] == '\n') t = str_n(t.p + 1, t.n - 1);
 		s->after_cr = false;
-		size_t n = line_end(t);
+		size_t n = line_end(t, &lf);
 		if (n == t.n) return buf_add_str(&s->line, t) ? OK : too_long(s, info);
 		s->after_cr = t.p[n] == '\r';
 		struct str line = str_n(t.p, n);
@@ -78,16 +101,23 @@ enum err sse_feed(struct sse *s, struct str t, sse_fn fn, void *ctx, struct erri
 			if (!buf_add_str(&s->line, line)) return too_long(s, info);
 			line = buf_str(&s->line);
 		}
-		if (line.n > s->line.max || !take_line(s, line, fn, ctx, &go)) return too_long(s, info);
+		if (line.n > s->line.max || !take_line(s, line, !joined, fn, ctx, &go)) return too_long(s, info);
 		if (joined) buf_clear(&s->line);
 	}
 	return OK;
 }
 
+enum err sse_feed(struct sse *s, struct str t, sse_fn fn, void *ctx, struct errinfo *info)
+{
+	enum err e = feed_lines(s, t, fn, ctx, info);
+	keep_lone(s);
+	return e;
+}
+
 enum err sse_end(struct sse *s, sse_fn fn, void *ctx, struct errinfo *info)
 {
 	bool go = true;
-	if (s->line.n > 0 && !take_line(s, buf_str(&s->line), fn, ctx, &go)) return too_long(s, info);
+	if (s->line.n > 0 && !take_line(s, buf_str(&s->line), false, fn, ctx, &go)) return too_long(s, info);
 	buf_clear(&s->line);
 	dispatch(s, fn, ctx, &go);
 	return OK;

@@ -2,7 +2,10 @@
  *
  * Pure and incremental: pieces may end anywhere, also inside a character, inside CR LF or inside the BOM. Lines end in
  * LF, CR LF or CR. `id` and `retry` and unknown fields are skipped, comments too. The bytes of an event are not looked
- * at: whether they are UTF-8 is for its reader to see. */
+ * at: whether they are UTF-8 is for its reader to see.
+ *
+ * One thing is read that the standard skips: where an event may begin, a line that begins with "{" is data, and so are the
+ * lines up to the next empty one. Gemini puts an error into a stream like that. */
 #ifndef ROOST_PROVIDER_SSE_H
 #define ROOST_PROVIDER_SSE_H
 
@@ -20,7 +23,9 @@ struct sse {
 	struct buf line; /* the line that is not finished yet */
 	struct buf name;
 	struct buf data;
+	struct str lone;  /* the event's only data line so far, a view of the piece that is fed; "" not so */
 	bool has_data;    /* a data line came since the last event */
+	bool bare;        /* the event is a JSON object without a field's name */
 	bool after_cr;    /* the last byte was CR: a LF now belongs to it */
 	bool after_first; /* the first line is over, where a BOM may stand */
 };

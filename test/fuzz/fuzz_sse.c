@@ -23,8 +23,12 @@ static enum err run(const char *p, size_t n, size_t piece, struct sum *out)
 	enum err e = OK;
 	*out = (struct sum){0};
 	sse_init(&s, 4096);
-	for (size_t at = 0; at < n && e == OK; at += piece)
-		e = sse_feed(&s, str_n(p + at, MIN(piece, n - at)), note, out, NULL);
+	for (size_t at = 0; at < n && e == OK; at += piece) {
+		struct str bytes = str_n(p + at, MIN(piece, n - at));
+		char *copy = str_dup(bytes); /* gone when the next one comes */
+		e = sse_feed(&s, str_n(copy, bytes.n), note, out, NULL);
+		free(copy);
+	}
 	if (e == OK) e = sse_end(&s, note, out, NULL);
 	sse_release(&s);
 	return e;

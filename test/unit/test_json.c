@@ -211,6 +211,23 @@ static void every_beginning_of_a_document_is_refused(void **state)
 	assert_true(parses(whole, &info));
 }
 
+static void depth_is_seen_wherever_it_begins(void **state)
+{
+	(void)state;
+	struct errinfo info = {0};
+	for (size_t blanks = 0; blanks < 20; blanks++) {
+		for (size_t depth = JSON_DEPTH_MAX - 1; depth < JSON_DEPTH_MAX + 3; depth++) {
+			struct buf b = BUF_INIT(BUF_NO_LIMIT);
+			for (size_t i = 0; i < blanks; i++) buf_add_char(&b, ' ');
+			for (size_t d = 0; d < depth; d++) buf_add_char(&b, '[');
+			buf_add_str(&b, STR("\"\xc3\x9b\xe2\x9d\x9b\""));
+			for (size_t d = 0; d < depth; d++) buf_add_char(&b, ']');
+			assert_int_equal(parses(buf_str(&b), &info), depth <= JSON_DEPTH_MAX);
+			buf_release(&b);
+		}
+	}
+}
+
 static void depth_ends_at_its_limit(void **state)
 {
 	(void)state;
@@ -566,6 +583,7 @@ int main(void)
 		cmocka_unit_test(valid_documents_are_taken),
 		cmocka_unit_test(invalid_documents_are_refused),
 		cmocka_unit_test(every_beginning_of_a_document_is_refused),
+		cmocka_unit_test(depth_is_seen_wherever_it_begins),
 		cmocka_unit_test(depth_ends_at_its_limit),
 		cmocka_unit_test(twin_keys_are_found_among_many),
 		cmocka_unit_test(an_error_names_the_byte),

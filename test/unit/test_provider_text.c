@@ -106,15 +106,6 @@ static void an_error_text_is_one_clean_line_without_the_key(void **state)
 	assert_true(utf8_is_valid(str_c(out)));
 }
 
-static void tokens_are_estimated_from_characters(void **state)
-{
-	(void)state;
-	assert_int_equal(text_estimate_tokens(STR("")), 0);
-	assert_int_equal(text_estimate_tokens(STR("a")), 1);
-	assert_int_equal(text_estimate_tokens(STR("\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4")), 1);
-	assert_int_equal(text_estimate_tokens(STR("12345678")), 2);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,7 +113,6 @@ int main(void)
 		cmocka_unit_test(half_surrogates_in_json_become_replacement_characters),
 		cmocka_unit_test(repaired_noise_is_valid),
 		cmocka_unit_test(an_error_text_is_one_clean_line_without_the_key),
-		cmocka_unit_test(tokens_are_estimated_from_characters),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

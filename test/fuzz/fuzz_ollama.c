@@ -1,0 +1,6 @@
+#include "provider/answer.h"
+
+#include "fuzz/dialect.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) { return fuzz_dialect(&dialect_ollama, data, n); }
