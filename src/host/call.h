@@ -12,24 +12,28 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "host/prompt.h"
 #include "provider/provider.h"
+#include "provider/rates.h"
 #include "store/store.h"
 
 struct providers; /* host/providers.h */
 struct provider_call;
 
 struct call_spec {
-	struct str model;                    /* registry id: "local:test" */
-	const struct call_message *messages; /* oldest first; copied */
+	struct str model;                      /* registry id: "local:test" */
+	const struct prompt_message *messages; /* oldest first; copied */
 	size_t nmessages;
-	const struct json
-		*params; /* an object or NULL: temperature, maxTokens, tokens, tokensPerSecond, …; see the dialects */
-	uint64_t seed;   /* for deterministic providers */
-	int64_t attempt; /* from 1; 0 unknown. Only local:test looks at it, for failTimes. */
+	bool is_cut;         /* older messages were left out already */
+	struct str params;   /* a JSON object, or "": see provider/params.h and provider/local.h */
+	struct str data_dir; /* attachments are in its assets/ */
+	uint64_t seed;       /* for deterministic providers */
+	int64_t attempt;     /* from 1; 0 unknown. Only local:test looks at it, for failTimes. */
 };
 
 struct call_hooks {
 	void (*connected)(void *ctx);
+	void (*rates)(void *ctx, const struct rates *seen);              /* the head told of rate limits; may be NULL */
 	void (*text)(void *ctx, enum stream_kind kind, struct str text); /* valid, whole UTF-8 characters */
 	void (*done)(void *ctx, const struct call_outcome *o);           /* last; the call is gone after it */
 };

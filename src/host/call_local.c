@@ -1,5 +1,7 @@
 #include "base/clock.h"
 #include "host/call_priv.h"
+#include "provider/tokens.h"
+#include "provider/text.h"
 
 #define LOCAL_BURST 16 /* tokens at once when no speed is asked for */
 
@@ -35,8 +37,8 @@ static void local_make(struct provider_call *c, int64_t n)
 		for (int64_t i = c->made; i < upto; i++) local_text_next(&c->text, i + 1 == all, &c->piece);
 	c->made = upto;
 	if (c->output_bytes + (int64_t)c->piece.n > c->owner->limits->answer_bytes)
-		call_fail(c, ERR_PROVIDER_LIMIT, "the answer is too long", c->owner->limits->answer_bytes,
-			  "answerBytes");
+		provider_call_fail(c, ERR_PROVIDER_LIMIT, "the answer is too long", c->owner->limits->answer_bytes,
+				   "answerBytes");
 	else (void)call_text(c, thinking ? ANSWER_THINKING : ANSWER_TEXT, buf_str(&c->piece));
 }
 
@@ -101,10 +103,15 @@ void local_pause(struct provider_call *c, bool paused)
 enum err local_start(struct provider_call *c, const struct call_spec *spec, struct str model, struct errinfo *info)
 {
 	struct str last_user = STR("");
+	struct json_doc *params = NULL;
 	c->silent = c->provider->source == SOURCE_SILENT || str_eq(model, STR("silent"));
 	c->plan = (struct local_plan){.tokens = 1};
-	enum err e = c->silent ? OK : local_plan(spec->params, spec->attempt, &c->plan, info);
+	enum err e = spec->params.n > 0 ? json_parse(spec->params, &params, info) : OK;
+	if (e == OK && !c->silent) e = local_plan(json_root(params), spec->attempt, &c->plan, info);
+	json_free(params);
 	if (e != OK) return e;
+	for (size_t i = 0; i < spec->nmessages; i++) 
+		c->input_estimate += tokens_text(STR("local"), spec->messages[i].text);
 	for (size_t i = 0; i < spec->nmessages; i++)
 		if (str_eq(spec->messages[i].role, STR("user"))) last_user = spec->messages[i].text;
 	local_text_init(&c->text, spec->seed, last_user);

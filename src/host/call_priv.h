@@ -1,11 +1,12 @@
-/* The inside of a provider call, shared by call.c (what all calls have in common, and those over HTTP) and call_local.c
- * (those that need no network). */
+/* The inside of a provider call, shared by call.c (what all calls have in common), call_remote.c (those over HTTP) and
+ * call_local.c (those that need no network). */
 #ifndef ROOST_HOST_CALL_PRIV_H
 #define ROOST_HOST_CALL_PRIV_H
 
 #include <sys/queue.h>
 
 #include "host/call.h"
+#include "host/prompt.h"
 #include "host/providers.h"
 #include "net/client.h"
 #include "provider/answer.h"
@@ -15,10 +16,15 @@ enum source { SOURCE_REMOTE, SOURCE_TEST, SOURCE_SILENT };
 
 struct provider {
 	char *name, *base_url, *key; /* key: NULL none */
+	char *proxy;                 /* NULL none */
+	char *key_says;              /* where the key came from, or why there is none and what to do */
+	const char *key_from;        /* a name of keys.h; NULL: it has no use for one */
 	char **models;               /* NULL-terminated; NULL: any */
 	const struct dialect *dialect;
 	enum source source;
 	int64_t concurrency;
+	struct rate_limits limits; /* of all its models together */
+	char **model_limits;       /* as configured, NULL-terminated; NULL none */
 	bool allow_private;
 };
 
@@ -29,11 +35,15 @@ struct providers {
 	struct provider *list;
 	size_t n;
 	TAILQ_HEAD(, provider_call) calls;
+	struct catalog *catalog;        /* what is known of their models; NULL nothing */
+	struct kept_summary *summaries; /* a ring; NULL: none yet */
+	size_t nsummaries;              /* made so far */
 };
 
 struct provider_call {
 	struct providers *owner;
 	const struct provider *provider; /* NULL: the model is unknown */
+	const struct model_info *about;  /* NULL: nothing is known of it */
 	struct call_hooks hooks;
 	void *ctx;
 	uv_timer_t timer;
@@ -45,13 +55,20 @@ struct provider_call {
 	bool begun;                    /* local: on_tick ran once */
 	bool silent;                   /* local: answers "…" */
 	int64_t started_ms, active_ms; /* loop time: the start; the last text, or the end of a pause */
-	int64_t input_estimate, output_bytes, received_bytes;
+	int64_t input_estimate, output_weight, output_bytes, received_bytes;
 	struct call_outcome early; /* err is set when the call fails before it begins */
 	TAILQ_ENTRY(provider_call) link;
 
 	/* remote */
+	struct prompt *prompt;
+	struct making *making; /* another thread has the prompt */
 	struct http_call *http;
 	struct answer *answer;
+	struct buf summary;           /* of what doesn't fit the window, as it comes */
+	struct call_usage on_summary; /* what that cost */
+	struct call_context context;
+	bool summarising, connected;
+	int64_t stage_ms; /* loop time at which this stage (the summary, the answer) began */
 
 	/* local */
 	struct local_plan plan;
@@ -70,11 +87,22 @@ void call_leave(struct provider_call *c);
 int64_t call_now_ms(const struct provider_call *c);
 /* Hands on text; false when nothing more is wanted. */
 bool call_text(struct provider_call *c, enum answer_kind kind, struct str text);
+/* Ends with c->early, from the loop. */
+void call_fail_early(struct provider_call *c);
 /* The last callback. Usage that the provider did not tell is estimated. */
 void call_done(struct provider_call *c, struct call_outcome *o);
 /* A limit ends it. */
-void call_fail(struct provider_call *c, enum err e, const char *what, int64_t limit, const char *key);
-/* The deadlines of a call over HTTP, or of one that is silent on purpose. */
+void provider_call_fail(struct provider_call *c, enum err e, const char *what, int64_t limit, const char *key);
+
+/* call_remote.c. What goes wrong comes in `done`, later. */
+void remote_start(struct provider_call *c, const struct call_spec *spec, struct str model);
+void remote_pause(struct provider_call *c, bool paused);
+void remote_let_go(struct provider_call *c); /* closes the socket */
+void remote_free(struct provider_call *c);
+void summaries_free(struct providers *p);
+/* The outcome of a limit of ours; what the answer already is stays. */
+void remote_end(struct provider_call *c, enum err transport, const struct errinfo *info);
+/* The deadlines of a call over HTTP, or of a local one that is silent on purpose. */
 void call_set_deadline(struct provider_call *c);
 
 /* call_local.c. */

@@ -1,8 +1,10 @@
 #include "relay/view_load.h"
 
+#include "provider/tokens.h"
+
 /* One message, as far as the view cares. */
 struct seen {
-	struct str text, session, status, parent;
+	struct str text, parts, session, status, parent; /* parts: JSON */
 	enum talk_role role;
 };
 
@@ -16,14 +18,16 @@ struct walk {
 	size_t nlater, cap;
 };
 
-static enum err look(const struct record *r, struct seen *out, struct json_doc **doc)
+static enum err look(const struct record *r, struct arena *arena, struct seen *out, struct json_doc **doc)
 {
 	struct str role = STR("");
-	*out = (struct seen){.text = STR(""), .session = STR(""), .status = STR(""), .parent = STR("")};
+	*out = (struct seen){
+		.text = STR(""), .parts = STR(""), .session = STR(""), .status = STR(""), .parent = STR("")};
 	if (json_parse(r->fields, doc, NULL) != OK) return ERR_CORRUPT;
 	const struct json *o = json_root(*doc);
 	(void)json_str(json_get(o, "text"), &out->text);
 	(void)json_str(json_get(o, "role"), &role);
+	if (json_type(json_get(o, "parts")) == JSON_ARR) out->parts = json_text(arena, json_get(o, "parts"));
 	(void)json_str(json_get(o, "sessionId"), &out->session);
 	(void)json_str(json_get(o, "status"), &out->status);
 	(void)json_str(json_get(o, "parent"), &out->parent);
@@ -44,7 +48,7 @@ static enum err note_later(void *ctx, const struct record *r)
 	struct json_doc *doc = NULL;
 	if (r->ord <= k->ord) return ERR_CANCELLED;
 	if (r->deleted) return OK;
-	enum err e = look(r, &m, &doc);
+	enum err e = look(r, k->arena, &m, &doc);
 	if (e == OK && m.role != ROLE_ASSISTANT) {
 		if (k->nlater == k->cap) {
 			k->cap = MAX(k->cap * 2, (size_t)8);
@@ -64,12 +68,12 @@ static enum err add_message(void *ctx, const struct record *r)
 	struct seen m;
 	struct json_doc *doc = NULL;
 	if (r->deleted || str_eq(r->name, k->message_id)) return OK;
-	enum err e = look(r, &m, &doc);
+	enum err e = look(r, k->arena, &m, &doc);
 	if (e == OK) {
 		bool after = r->ord > k->ord && (m.role != ROLE_ASSISTANT || is_later(k, m.parent));
 		/* What a failed attempt left behind is for people, not for the next attempt. */
 		bool counts = !after && str_eq(m.session, k->session_id) && !str_eq(m.status, STR("failed"));
-		if (counts && !view_add(&k->view, m.role, m.text)) e = ERR_CANCELLED;
+		if (counts && !view_add(&k->view, m.role, m.text, m.parts)) e = ERR_CANCELLED;
 	}
 	json_free(doc);
 	return e;
@@ -88,8 +92,8 @@ enum err view_load(struct txn *t, int64_t window_bytes, struct job_info *job)
 	view_begin(&k.view, k.arena, window_bytes);
 	k.ord = r.ord;
 	if (!r.deleted) {
-		e = look(&r, &m, &doc);
-		if (e == OK) (void)view_add(&k.view, m.role, m.text);
+		e = look(&r, k.arena, &m, &doc);
+		if (e == OK) (void)view_add(&k.view, m.role, m.text, m.parts);
 		json_free(doc);
 	}
 	if (e == OK) e = txn_messages(t, job->zone, job->conv, 0, INT64_MAX, note_later, &k);
@@ -99,4 +103,14 @@ enum err view_load(struct txn *t, int64_t window_bytes, struct job_info *job)
 	job->messages = k.view.list;
 	job->nmessages = k.view.n;
 	return OK;
+}
+
+int64_t view_tokens(const struct job_info *job)
+{
+	int64_t sum = tokens_text(STR_NONE, job->request.params);
+	for (size_t i = 0; i < job->nmessages; i++) {
+		const struct talk_message *m = &job->messages[i];
+		sum += tokens_text(STR_NONE, m->text) + tokens_text(STR_NONE, m->parts) + TOKENS_PER_MESSAGE;
+	}
+	return sum;
 }

@@ -19,7 +19,7 @@ void view_begin(struct view *v, struct arena *arena, int64_t window_bytes)
 	*v = (struct view){.arena = arena, .left = window_bytes};
 }
 
-static void append(struct view *v, enum talk_role role, struct str text)
+static void append(struct view *v, enum talk_role role, struct str text, struct str parts)
 {
 	if (v->n == v->cap) {
 		size_t cap = MAX(v->cap * 2, (size_t)16);
@@ -28,21 +28,22 @@ static void append(struct view *v, enum talk_role role, struct str text)
 		v->list = list;
 		v->cap = cap;
 	}
-	v->list[v->n++] = (struct talk_message){role, arena_str(v->arena, text)};
+	v->list[v->n++] = (struct talk_message){role, arena_str(v->arena, text), arena_str(v->arena, parts)};
 }
 
-bool view_add(struct view *v, enum talk_role role, struct str text)
+bool view_add(struct view *v, enum talk_role role, struct str text, struct str parts)
 {
-	if (v->started && (int64_t)text.n > v->left) return false;
+	int64_t bytes = (int64_t)(text.n + parts.n);
+	if (v->started && bytes > v->left) return false;
 	v->started = true;
-	v->left -= (int64_t)text.n;
-	if (text.n > 0) append(v, role, text);
+	v->left -= bytes;
+	if (bytes > 0) append(v, role, text, parts);
 	return true;
 }
 
 void view_end(struct view *v, struct str system_prompt)
 {
-	if (system_prompt.n > 0) append(v, ROLE_SYSTEM, system_prompt);
+	if (system_prompt.n > 0) append(v, ROLE_SYSTEM, system_prompt, STR(""));
 	for (size_t i = 0, j = v->n; i + 1 < j; i++) {
 		struct talk_message tmp = v->list[i];
 		v->list[i] = v->list[--j];

@@ -15,7 +15,7 @@ bool talk_role_parse(struct str name, enum talk_role *out);
 
 struct talk_message {
 	enum talk_role role;
-	struct str text;
+	struct str text, parts; /* parts: a JSON array as the Message has it, or "" */
 };
 
 struct view {
@@ -27,8 +27,8 @@ struct view {
 };
 
 void view_begin(struct view *v, struct arena *arena, int64_t window_bytes);
-/* False when the message did not fit: the window is full and the caller can stop walking. The text is copied. */
-bool view_add(struct view *v, enum talk_role role, struct str text);
+/* False when the message did not fit: the window is full and the caller can stop walking. Text and parts are copied. */
+bool view_add(struct view *v, enum talk_role role, struct str text, struct str parts);
 void view_end(struct view *v, struct str system_prompt /* or STR_NONE */);
 
 #endif
