@@ -23,8 +23,9 @@ await build({
 	minify: true,
 	format: "esm",
 	target: ["es2022", "chrome100", "firefox100", "safari15"],
-	jsx: "automatic",
-	jsxImportSource: "preact",
+	// h(type, properties, child, …) is 2 KB shorter than the form that the types are checked in
+	tsconfigRaw: { compilerOptions: { jsx: "react", jsxFactory: "h", jsxFragmentFactory: "Fragment" } },
+	inject: [join(web, "src/view/jsx.ts")],
 	legalComments: "none",
 	charset: "utf8",
 	define: { VERSION: JSON.stringify(version) },

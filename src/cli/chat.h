@@ -84,6 +84,8 @@ struct chat {
 
 /* Ends the command, when the loop comes to it. */
 void chat_leave(struct chat *c, int status);
+/* The one message waits: for a minute from now, unless it does already. */
+void chat_wait(struct chat *c);
 
 /* chat_show.c */
 /* Text from elsewhere, cleaned, with a style of ours around it. */

@@ -240,7 +240,10 @@ static void on_request(struct chat *c, const roost_event *e)
 	for (size_t i = 0; i < ARRAY_LEN(open); i++) {
 		if (strcmp(e->text, open[i]) != 0) continue;
 		a = get(c, str_c(e->name));
-		if (a->is_ended && a->info.err != OK) a->is_ended = a->stop_wanted = false; /* it was asked for again */
+		if (!a->is_ended || a->info.err == OK) return;
+		a->is_ended = a->stop_wanted = false; /* it was asked for again */
+		a->shown = 0;                         /* and what comes does not replace what was seen to end */
+		buf_clear(&a->text);
 		return;
 	}
 	bool is_stopped = strcmp(e->text, "stopped") == 0;

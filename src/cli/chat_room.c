@@ -391,9 +391,11 @@ static void on_record(struct chat *c, const roost_event *e)
 
 static void on_waits(struct chat *c, const roost_entry *e, bool is_one)
 {
-	if (e->why == 0 || c->waited == e->number || (c->screen == NULL && !is_one)) return;
+	if (e->why == 0 || (c->screen == NULL && !is_one)) return;
+	if (is_one) chat_wait(c);
+	if (c->waited == e->number) return;
 	c->waited = e->number;
-	chat_note(c, TERM_DIM, "%s; it is sent again shortly", e->sentence);
+	chat_note(c, TERM_DIM, "the daemon does not take it yet: %s; it is sent again shortly", e->sentence);
 }
 
 static void on_held(struct chat *c, const roost_entry *e, bool is_one)
@@ -411,7 +413,10 @@ static void on_gone(struct chat *c, const roost_entry *e, bool is_one)
 {
 	bool is_here = e->wish == ROOST_WISH_SEND && c->is_open && strcmp(e->conversation, c->conversation) == 0;
 	if (is_here && e->why == 0) (void)roost_join(c->device, c->conversation);
-	if (is_one) c->is_said = false;
+	if (is_one) {
+		c->is_said = false;
+		uv_timer_stop(&c->patience);
+	}
 	if (is_one && e->why == 0) replace(&c->request, e->request);
 	if (is_here && e->why == 0 && e->request[0] != '\0') chat_answer_asked(c, e->request);
 	if (is_here && e->why == ROOST_ERR_CANCELLED && c->screen != NULL)

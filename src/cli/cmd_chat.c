@@ -19,7 +19,7 @@
 
 #define INPUT_BYTES_MAX ((size_t)8 << 20)
 #define CONNECT_MS 3000  /* a person waits so long before what the device knows is shown */
-#define GIVE_UP_MS 60000 /* how long one message waits for a daemon that went away */
+#define GIVE_UP_MS 60000 /* how long one message waits for a daemon that went away, or does not take it */
 
 static const struct cli_option options[] = {
 	OPTION_DATA,
@@ -112,11 +112,12 @@ static void on_input(uv_poll_t *p, int status, int events)
 
 /* ---- the connection --------------------------------------------------------------------------------------------- */
 
-/* The conversation can be opened. */
-static void ready(struct chat *c)
+/* Opens the conversation. `is_all`: what is not known here now will not be known soon; false: it may come yet. */
+static void ready(struct chat *c, bool is_all)
 {
 	if (!c->is_open && !c->lists) {
 		enum err e = chat_begin(c);
+		if (e != OK && !is_all) return;
 		if (e != OK) {
 			chat_note(c, TERM_RED, "%s", err_sentence(&c->cli->info, e));
 			chat_leave(c, err_exit(e));
@@ -157,15 +158,21 @@ static void give_up(struct chat *c)
 				   ? "the message was not sent"
 				   : "the message may have been taken; if not, the next `roost chat` sends it";
 	c->is_said = false;
-	chat_note(c, TERM_RED, "the daemon did not come back; %s", what);
+	chat_note(c, TERM_RED, "the daemon did not %s; %s",
+		  c->is_online ? "take the message for a minute" : "come back", what);
 	chat_leave(c, err_exit(ERR_UNAVAILABLE));
 }
 
 static void on_patience(uv_timer_t *t)
 {
 	struct chat *c = t->data;
-	if (c->screen != NULL) ready(c);
+	if (c->screen != NULL) ready(c, false);
 	else give_up(c);
+}
+
+void chat_wait(struct chat *c)
+{
+	if (!uv_is_active((uv_handle_t *)&c->patience)) uv_timer_start(&c->patience, on_patience, GIVE_UP_MS, 0);
 }
 
 static void on_online(struct chat *c)
@@ -193,8 +200,8 @@ static void on_offline(struct chat *c, const char *sentence)
 	else
 		chat_note(c, TERM_DIM, "(no daemon answers at %s; what you write is kept, and goes when one does)",
 			  c->identity.at);
-	if (c->screen == NULL) uv_timer_start(&c->patience, on_patience, GIVE_UP_MS, 0);
-	else ready(c);
+	if (c->screen == NULL) chat_wait(c);
+	else ready(c, true);
 }
 
 /* A credential that is no longer good when a connection begins is replaced once, where the operator's socket gives
@@ -228,7 +235,7 @@ static void on_paired(struct chat *c, const roost_event *e)
 
 static void on_synced(struct chat *c)
 {
-	ready(c);
+	ready(c, true);
 	say_message(c);
 	if (!c->lists) return;
 	chat_list(c);
@@ -405,7 +412,7 @@ static enum err converse(struct chat *c, bool is_person)
 	if (e == OK && is_person) e = start_screen(c);
 	if (e == OK) {
 		start_loop(c);
-		if (strcmp(c->wanted, "new") == 0) ready(c);
+		if (strcmp(c->wanted, "new") == 0) ready(c, true);
 		uv_run(&c->loop, UV_RUN_DEFAULT);
 	}
 	screen_free(c->screen);

@@ -363,7 +363,7 @@ describe("an automatic run", () => {
 		const state = (name) => program.until(() => newest()?.state === name, name);
 		await press(phone, "Pause the run");
 		await state("paused");
-		await phone.getByText("paused by hand").waitFor();
+		await phone.getByText("paused: by hand").waitFor();
 		await press(phone, "Resume the run");
 		await state("running");
 		await press(phone, `${HOSTILE} drives`, "Drive from here");
@@ -374,6 +374,35 @@ describe("an automatic run", () => {
 		await press(phone, "End the run");
 		await state("stopped");
 		await phone.getByRole("group", { name: "Automatic run" }).waitFor({ state: "detached" });
+	});
+
+	test("is begun on the page with its limits, which then tells how it stands and how it ended", async () => {
+		await press(phone, "Conversation menu", "Automatic run");
+		await sheet(phone).getByText("1 of 5; stopped: by hand").waitFor();
+		await sheet(phone).getByLabel("It ends when").selectOption({ label: "its messages are sent" });
+		await sheet(phone).getByLabel("Messages, at most").fill("1");
+		await sheet(phone).getByLabel("Minutes, at most").fill("7");
+		await fits(phone, "auto-start");
+		await press(phone, "Start");
+		await phone.getByText(`Automatic run by ${HOSTILE}, 0 of 1`).waitFor();
+		const begun = program.frames.findLast((one) => one.type === "auto:state");
+		assert.deepEqual([begun.mode, begun.limits.maxMessages, begun.limits.maxMs], ["messages", 1, 420_000]);
+		await press(phone, "Conversation menu", "Automatic run");
+		await sheet(phone).getByText("0 of 1.").waitFor();
+		await fits(phone, "auto-sheet");
+		const { term } = begun.primary;
+		const { messageId } = await program.send({ conversationId, sessionId, text: "the last one", auto: true, term });
+		assert.ok(messageId);
+		await sheet(phone).getByText("1 of 1; stopped: all its messages are sent").waitFor();
+		await press(phone, "Close");
+	});
+
+	test("that the daemon does not begin is said in words", async () => {
+		await press(phone, "Conversation menu", "Automatic run");
+		await sheet(phone).getByLabel("Messages, at most").fill("100000000");
+		await press(phone, "Start");
+		await notice(phone, /autoMessages|maxMessages/).waitFor();
+		await press(phone, "Dismiss");
 	});
 
 	test("a lock of another device stops the composer, which says who and until when", async () => {
@@ -388,6 +417,137 @@ describe("an automatic run", () => {
 		await phone.getByText("holds this session").waitFor({ state: "detached" });
 		await field(phone).press("Enter");
 		await message(phone, "may I?").waitFor();
+	});
+});
+
+describe("the lock of a session", () => {
+	const lockedFor = (page, text) => page.getByRole("button", { name: text }).waitFor();
+
+	test("is taken and freed from the page, and each page says who has it", async () => {
+		await together("only I write");
+		await press(desk, "This device drives", "Let only this device write");
+		await lockedFor(desk, "locked by this device");
+		await lockedFor(phone, "locked by Desk");
+		await phone.getByText(/Desk holds this session until \d/).waitFor();
+		await fits(phone, "locked");
+		await press(phone, "locked by Desk");
+		await sheet(phone).getByText(/Desk alone may write, until \d/).waitFor();
+		assert.equal(await sheet(phone).getByRole("button", { name: /write/ }).count(), 0, "it is not this one's to free");
+		await fits(phone, "lock-sheet");
+		await press(phone, "Close");
+		await say(desk, "the holder may");
+		await message(phone, "the holder may").waitFor();
+		await press(desk, "locked by this device", "Let every device write");
+		await phone.getByText("holds this session").waitFor({ state: "detached" });
+		await say(phone, "now everybody may");
+		await message(desk, "now everybody may").waitFor();
+	});
+
+	test("outlives its lease while the page is open, and not the page's connection", async () => {
+		const own = await Daemon.start({ config: "limits:\n  lockMs: 4000\n" });
+		const other = await Browser.start(own);
+		try {
+			const page = await other.device({ name: "Desk", params: BRIEF });
+			const watcher = await own.device();
+			await begin(page, "for longer than a lease");
+			await answers(page).waitFor();
+			const conversationId = watcher.all("Conversation")[0].name;
+			await watcher.call("session:join", { conversationId });
+			await press(page, "This device drives", "Let only this device write");
+			const told = (type) => watcher.frames.filter((one) => one.type === type);
+			await watcher.until(() => told("session:locked").length >= 4, "three renewals");
+			assert.equal(new Set(told("session:locked").map((one) => one.fence)).size, 1, "it is one lock");
+			assert.equal(told("session:unlocked").length, 0);
+			await page.line.cut(page);
+			await watcher.until(() => told("session:unlocked").length === 1, "the lock to be free");
+			await page.line.mend(page);
+			await page.getByText("locked by").waitFor({ state: "detached" });
+		} finally {
+			await other.close();
+			await own.remove();
+		}
+	});
+});
+
+describe("projects", () => {
+	const project = (page, title) => page.getByRole("listitem").filter({ has: page.locator("summary", { hasText: title }) });
+	const open = async (page) => {
+		await page.goto(`${daemon.url}/#`);
+		await page.getByRole("button", { name: "Projects" }).click();
+	};
+
+	async function make(page, title) {
+		await page.getByLabel("Title of a new project").fill(title);
+		await press(page, "Create");
+		await project(page, title).waitFor();
+	}
+
+	test("one is made on a device, and a conversation put into it is in it on the other", async () => {
+		await together("what the loft costs");
+		await open(phone);
+		await fits(phone, "projects-none");
+		await make(phone, "Loft");
+		await press(desk, "Conversation menu", "Project", "Loft");
+		await project(phone, "Loft").getByText("1 conversation").waitFor();
+		await project(phone, "Loft").locator("summary").click();
+		await project(phone, "Loft").getByRole("link", { name: "what the loft costs" }).waitFor();
+		await fits(phone, "projects");
+	});
+
+	test("one is made, renamed and filled without a daemon, and all of it arrives", async () => {
+		await phone.line.cut(phone);
+		await make(phone, "Gardn");
+		await project(phone, "Gardn").locator("summary").click();
+		await project(phone, "Gardn").getByRole("button", { name: "Rename" }).click();
+		await project(phone, "Gardn").getByLabel("Title", { exact: true }).fill("Garden");
+		await press(phone, "Save");
+		await project(phone, "Garden").waitFor();
+		assert.equal(await project(phone, "Garden").getByRole("button", { name: "New sessions" }).isDisabled(), true);
+		await project(phone, "Garden").getByText("need the connection").waitFor();
+		await phone.reload();
+		await project(phone, "Garden").waitFor();
+		await phone.goto(`${daemon.url}/#`);
+		await openConversation(phone, "what the loft costs");
+		await press(phone, "Conversation menu", "Project", "Garden");
+		await phone.line.mend(phone);
+		await open(desk);
+		await project(desk, "Garden").getByText("1 conversation").waitFor();
+		await project(desk, "Loft").getByText("0 conversations").waitFor();
+	});
+
+	test("one is archived and taken out again", async () => {
+		await project(desk, "Loft").locator("summary").click();
+		await project(desk, "Loft").getByRole("button", { name: "Archive" }).click();
+		const archive = desk.locator(".page").getByText("Archived (1)");
+		await archive.click();
+		await project(desk, "Loft").locator("summary").click();
+		await desk.screenshot({ path: join(pictures, "sync-projects-desk.png") });
+		await project(desk, "Loft").getByRole("button", { name: "Take out of the archive" }).click();
+		await archive.waitFor({ state: "detached" });
+	});
+
+	test("all conversations of one get new sessions, but those that are locked, and the page says which", async () => {
+		const { conversationId } = await sessionOf("what the loft costs");
+		const other = newId();
+		const { sessionId } = await program.send({ conversationId: other, text: "the other of two" });
+		const projectId = program.all("Project").find((one) => one.fields.title === "Garden").name;
+		await program.call("record:save", {
+			policy: "merge",
+			records: [{ type: "Conversation", name: other, fields: { projectId } }],
+		});
+		await project(desk, "Garden").getByText("2 conversations").waitFor();
+		const { session } = await program.call("session:join", { conversationId });
+		await program.call("session:lock", { sessionId: session.name });
+		await project(desk, "Garden").locator("summary").click();
+		await project(desk, "Garden").getByRole("button", { name: "New sessions" }).click();
+		await desk.screenshot({ path: join(pictures, "sync-project-clear-desk.png") });
+		await press(desk, "Start new sessions");
+		await notice(desk, "holds a lock; not cleared: what the loft costs").waitFor();
+		const state = (id) => program.record("Conversation", id).fields.currentSessionId;
+		await program.until(() => state(other) !== sessionId, "the other's new session");
+		assert.equal(state(conversationId), session.name);
+		await program.call("session:leave", { conversationId });
+		await press(desk, "Dismiss");
 	});
 });
 
@@ -430,7 +590,9 @@ describe("offline", () => {
 		await notice(phone, /Offline · 2 to be sent · synced \d/).waitFor();
 		assert.equal(await phone.getByRole("button", { name: "Conversation menu" }).isEnabled(), true);
 		await press(phone, "Conversation menu");
-		assert.equal(await sheet(phone).getByRole("button", { name: "New session" }).isDisabled(), true);
+		for (const name of ["New session", "Queue", "Automatic run"])
+			assert.equal(await sheet(phone).getByRole("button", { name }).isDisabled(), true, name);
+		await sheet(phone).getByText("new sessions need the connection").waitFor();
 		await press(phone, "Close");
 		await fits(phone, "offline");
 		await phone.reload();

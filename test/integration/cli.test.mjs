@@ -5,18 +5,18 @@ import { once } from "node:events";
 import { chmod, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { Daemon, newId, program, scratch, sleep, until } from "../lib/roost.mjs";
+import { all, Daemon, newId, program, scratch, until } from "../lib/roost.mjs";
 
 let home;
 let daemon;
 
 // Runs the program with a home of its own: {code, stdout, stderr}. `input` is its stdin, `env` more of its environment.
-function roost(args, { input, env = {} } = {}) {
+function roost(args, { input, env = {}, timeout = 20_000 } = {}) {
 	return new Promise((done) => {
 		const child = execFile(
 			program,
 			args,
-			{ env: { PATH: process.env.PATH, HOME: home, ...env }, timeout: 20_000, maxBuffer: 1 << 26 },
+			{ env: { PATH: process.env.PATH, HOME: home, ...env }, timeout, maxBuffer: 1 << 26 },
 			(error, stdout, stderr) => done({ code: error ? (error.code ?? error.signal) : 0, stdout, stderr }),
 		);
 		child.stdin.on("error", () => {});
@@ -42,7 +42,7 @@ after(async () => {
 });
 
 const commands =
-	"serve pair users devices chat status queue history log backup restore doctor discover version help completion".split(" ");
+	"serve pair users devices chat models status queue history log backup restore doctor discover version help completion".split(" ");
 
 describe("help", () => {
 	it("lists every command, on stderr with status 64 when none is given", async () => {
@@ -182,7 +182,7 @@ describe("pair and devices", () => {
 		assert.match(list, new RegExp(`online .*${phone.deviceId}`));
 		assert.ok(!list.includes("\u001b"));
 		assert.equal((await on("devices", ["revoke", phone.deviceId])).code, 0);
-		await until(() => phone.closed, "the revoked device's connection to close", 1000);
+		await until(() => phone.closed, "the revoked device's connection to close");
 		assert.equal(phone.closed.code, 4003);
 		assert.match((await on("devices")).stdout, new RegExp(`revoked .*${phone.deviceId}`));
 		assert.equal((await on("devices", ["revoke", "no-such-device"])).code, 66);
@@ -247,7 +247,7 @@ describe("log", () => {
 		follower.stdout.on("data", (d) => (text += d));
 		await until(() => text.includes(first.ack.requestId), "what was there before");
 		const second = await answered(phone, 3);
-		await until(() => text.includes(second.ack.requestId), "a followed event", 3000);
+		await until(() => text.includes(second.ack.requestId), "a followed event");
 		follower.kill();
 		await once(follower, "exit");
 		await phone.close?.();
@@ -406,8 +406,12 @@ describe("chat in a pipe", () => {
 		let text = "";
 		child.stdout.on("data", (d) => (text += d));
 		const running = async () => JSON.parse((await on("status", ["--json"])).stdout).requests.running === 1;
-		await until(running, "the answer to run");
-		await sleep(300);
+		const phone = await daemon.device();
+		const asked = () => phone.all("Request").find((r) => r.fields.params?.tokens === 500);
+		await phone.until(asked, "the request");
+		await phone.call("session:join", { conversationId: asked().fields.conversationId });
+		const said = () => phone.stream(asked().name, asked().fields.attempt).split(/\s+/).length;
+		await phone.until(() => said() > 10, "some of the answer");
 		child.kill("SIGINT");
 		const [code] = await once(child, "exit");
 		assert.equal(code, 130);
@@ -416,10 +420,9 @@ describe("chat in a pipe", () => {
 	});
 
 	it("carries one message over a daemon that is killed in the middle, and doubles nothing", async () => {
-		const asked = on("chat", ["-p", "tokens=60", "-p", "tokensPerSecond=60", "survive this"]);
+		const asked = on("chat", ["-p", "tokens=60", "-p", "tokensPerSecond=20", "survive this"]);
 		const running = async () => (await daemon.operator("GET", "status")).requests.running === 1;
 		await until(running, "the answer to run");
-		await sleep(200);
 		await daemon.kill();
 		await daemon.restart();
 		const { code, stdout, stderr } = await asked;
@@ -443,6 +446,25 @@ describe("chat in a pipe", () => {
 		const { json } = await daemon.http("POST", "/api/v1/records/query", { token, body: { recordType: "Message", limit: 200 } });
 		assert.ok(json.records.some((r) => r.fields.text === "the one after"));
 		assert.ok(!json.records.some((r) => r.fields.text === "not for later"));
+	});
+
+	it("gives up after a minute in which the daemon did not take its message, and leaves nothing behind", {
+		skip: !all && "it takes that minute",
+	}, async () => {
+		const own = await Daemon.start({ config: "limits:\n  lockMs: 600000\n" });
+		const phone = await own.device();
+		const conversationId = newId();
+		await phone.send({ text: "mine alone", conversationId });
+		const { session } = await phone.call("session:join", { conversationId });
+		await phone.call("session:lock", { sessionId: session.name });
+		const args = ["--data", own.data, "-c", conversationId, "not for later"];
+		const { code, stdout, stderr } = await roost(["chat", ...args], { timeout: 90_000 });
+		assert.deepEqual([code, stdout], [69, ""]);
+		assert.match(stderr, /does not take it yet: .*lock.*\n.*did not take the message for a minute; the message was not sent\n$/);
+		await phone.call("session:unlock", { sessionId: session.name });
+		assert.equal((await roost(["chat", "--data", own.data, "-p", "tokens=1", "the next"])).code, 0);
+		assert.ok(!phone.all("Message").some((r) => r.fields.text === "not for later"));
+		await own.remove();
 	});
 
 	it("gets a new credential when the old one was revoked", async () => {

@@ -21,7 +21,7 @@ export interface Refusal {
 /* Something of this device that the daemon has not got yet: a message, an edit, a deletion, a change of a record. */
 export interface Entry {
 	id: string; // a message's own; else made for the entry
-	conversationId: string;
+	conversationId: string; // or the project that it is about
 	at: string; // RFC 3339; when the person did it
 	frame: Frame; // what is sent, the same every time
 	error?: Refusal;
@@ -115,40 +115,43 @@ export class Db {
 		return { records, cursor: cursor ?? null, outbox };
 	}
 
-	/* Stores one step of the feed. `cursor` null leaves the stored one as it is. */
-	async apply(records: WireRecord[], cursor: string | null): Promise<void> {
+	/* Runs `work` as one transaction, and waits for its end. */
+	async #write(
+		names: string[],
+		work: (store: (name: string) => IDBObjectStore) => void,
+		durability?: IDBTransactionDurability,
+	): Promise<void> {
 		if (!this.#idb) return;
-		const transaction = this.#idb.transaction(["records", "meta"], "readwrite");
-		const store = transaction.objectStore("records");
-		for (const record of records) {
-			const key = [record.type, record.name];
-			if (record.deleted) store.delete(key);
-			else store.put(record, key);
-		}
-		if (cursor !== null) transaction.objectStore("meta").put(cursor, "cursor");
+		const transaction = this.#idb.transaction(names, "readwrite", { durability });
+		work((name) => transaction.objectStore(name));
 		await done(transaction);
+	}
+
+	/* Stores one step of the feed. `cursor` null leaves the stored one as it is. */
+	apply(records: WireRecord[], cursor: string | null): Promise<void> {
+		return this.#write(["records", "meta"], (store) => {
+			for (const record of records) {
+				const key = [record.type, record.name];
+				if (record.deleted) store("records").delete(key);
+				else store("records").put(record, key);
+			}
+			if (cursor !== null) store("meta").put(cursor, "cursor");
+		});
 	}
 
 	/* Drops every record and the cursor; the outbox stays, for nothing typed is lost by a resync. */
-	async forget(): Promise<void> {
-		if (!this.#idb) return;
-		const transaction = this.#idb.transaction(["records", "meta"], "readwrite");
-		transaction.objectStore("records").clear();
-		transaction.objectStore("meta").clear();
-		await done(transaction);
+	forget(): Promise<void> {
+		return this.#write(["records", "meta"], (store) => {
+			store("records").clear();
+			store("meta").clear();
+		});
 	}
 
-	async putEntry(entry: Entry): Promise<void> {
-		if (!this.#idb) return;
-		const transaction = this.#idb.transaction("outbox", "readwrite", { durability: "strict" });
-		transaction.objectStore("outbox").put(entry);
-		await done(transaction);
+	putEntry(entry: Entry): Promise<void> {
+		return this.#write(["outbox"], (store) => store("outbox").put(entry), "strict");
 	}
 
-	async dropEntry(id: string): Promise<void> {
-		if (!this.#idb) return;
-		const transaction = this.#idb.transaction("outbox", "readwrite");
-		transaction.objectStore("outbox").delete(id);
-		await done(transaction);
+	dropEntry(id: string): Promise<void> {
+		return this.#write(["outbox"], (store) => store("outbox").delete(id));
 	}
 }

@@ -58,8 +58,16 @@ const KEY_SYNCED = "roost.syncedAt";
 
 const ACK_MS = 1000; // device:ack at most this often
 const TYPING_MS = 1000; // session:typing at most this often
+const RENEW_MS = [1000, 20_000] as const; // the shortest and the longest wait before our lock is renewed
 
 export const FOLLOWS_TYPING = "followsTyping"; // the setting `primary` of a conversation
+
+function post(path: string, body: object): Promise<Response> {
+	const headers = { "Content-Type": "application/json" };
+	return fetch(`/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+}
+
+const kept = localStorage; // only what is no secret
 
 export class Home implements LinkOwner, WriterHost {
 	phase: Phase = "loading";
@@ -69,7 +77,7 @@ export class Home implements LinkOwner, WriterHost {
 	devices: DeviceState[] = []; // of this user; empty until they were told
 	room: Room | null = null; // the session of the open conversation, once joined
 	isSyncing = false; // the feed is behind
-	syncedAt = Number(localStorage.getItem(KEY_SYNCED)); // wall ms; when the feed last was not; 0: never
+	syncedAt = Number(kept.getItem(KEY_SYNCED)); // wall ms; when the feed last was not; 0: never
 	openId: string | null = null; // the conversation on the screen
 	stopping = new Set<string>(); // requests a stop was asked for
 	readonly records = new Records();
@@ -86,6 +94,7 @@ export class Home implements LinkOwner, WriterHost {
 	#joinedFor: string | undefined; // the conversation's session as it was known here when it was joined
 	#typedAt = 0;
 	#ackTimer = 0;
+	#lockTimer = 0;
 	#drawTimer = 0;
 
 	constructor(watcher: () => void) {
@@ -96,30 +105,30 @@ export class Home implements LinkOwner, WriterHost {
 	/* ---- this device ---- */
 
 	get deviceId(): string {
-		return localStorage.getItem(KEY_DEVICE) ?? "";
+		return kept.getItem(KEY_DEVICE) ?? "";
 	}
 
 	get userId(): string {
-		return localStorage.getItem(KEY_USER) ?? "";
+		return kept.getItem(KEY_USER) ?? "";
 	}
 
 	get deviceName(): string {
-		return localStorage.getItem(KEY_NAME) ?? deviceGuess(navigator.userAgent);
+		return kept.getItem(KEY_NAME) ?? deviceGuess(navigator.userAgent);
 	}
 
 	/* Parameters given along with every request, as the person wrote them: a JSON object, or nothing. */
 	get paramsText(): string {
-		return localStorage.getItem(KEY_PARAMS) ?? "";
+		return kept.getItem(KEY_PARAMS) ?? "";
 	}
 
 	set paramsText(text: string) {
-		if (text.trim() === "") localStorage.removeItem(KEY_PARAMS);
-		else localStorage.setItem(KEY_PARAMS, text);
+		if (text.trim() === "") kept.removeItem(KEY_PARAMS);
+		else kept.setItem(KEY_PARAMS, text);
 		this.changed();
 	}
 
 	chooseModel(id: string): void {
-		localStorage.setItem(KEY_MODEL, id);
+		kept.setItem(KEY_MODEL, id);
 		this.changed();
 	}
 
@@ -128,7 +137,7 @@ export class Home implements LinkOwner, WriterHost {
 		const isAnyone = this.models.length === 0; // not asked yet: offline, what was chosen last is still right
 		const known = (id: string) => isAnyone || this.models.some((model) => model.id === id);
 		const own = this.records.conversation(conversationId)?.fields.model;
-		const chosen = localStorage.getItem(KEY_MODEL);
+		const chosen = kept.getItem(KEY_MODEL);
 		if (chosen && known(chosen)) return chosen;
 		if (own && known(own)) return own;
 		return (this.models.find((model) => model.default) ?? this.models[0])?.id ?? null;
@@ -150,8 +159,8 @@ export class Home implements LinkOwner, WriterHost {
 		}
 		const userId = me?.userId ?? this.userId;
 		if (me) {
-			localStorage.setItem(KEY_DEVICE, me.deviceId);
-			localStorage.setItem(KEY_USER, me.userId);
+			kept.setItem(KEY_DEVICE, me.deviceId);
+			kept.setItem(KEY_USER, me.userId);
 		}
 		if (!userId) {
 			this.phase = "pairing";
@@ -164,30 +173,22 @@ export class Home implements LinkOwner, WriterHost {
 
 	/* Spends a pairing code. The token in the answer is not kept: the cookie set beside it is the credential. */
 	async pair(code: string, name: string): Promise<void> {
-		if (!this.deviceId) localStorage.setItem(KEY_DEVICE, uuid7());
-		localStorage.setItem(KEY_NAME, name);
-		const answer = await fetch("/api/v1/pair", {
-			method: "POST",
-			headers: { "Content-Type": "application/json" },
-			body: JSON.stringify({ code, deviceId: this.deviceId, name, platform: "web" }),
-		});
+		if (!this.deviceId) kept.setItem(KEY_DEVICE, uuid7());
+		kept.setItem(KEY_NAME, name);
+		const answer = await post("pair", { code, deviceId: this.deviceId, name, platform: "web" });
 		const body = (await answer.json()) as { error?: Record<string, unknown>; userId?: string; deviceId?: string };
 		if (!answer.ok || !body.userId) throw new WireError(body.error ?? { code: `http_${answer.status}` });
-		if (body.deviceId) localStorage.setItem(KEY_DEVICE, body.deviceId);
-		localStorage.setItem(KEY_USER, body.userId);
+		if (body.deviceId) kept.setItem(KEY_DEVICE, body.deviceId);
+		kept.setItem(KEY_USER, body.userId);
 		await this.#enter(body.userId);
 	}
 
 	/* Revokes this device's credential and forgets what it stored. */
 	async unpair(): Promise<void> {
-		const answer = await fetch("/api/v1/unpair", {
-			method: "POST",
-			headers: { "Content-Type": "application/json" },
-			body: "{}",
-		});
+		const answer = await post("unpair", {});
 		if (!answer.ok && answer.status !== 401) throw new WireError({ code: `http_${answer.status}` });
 		this.#socket.stop();
-		localStorage.removeItem(KEY_DEVICE);
+		kept.removeItem(KEY_DEVICE);
 		sessionStorage.clear();
 		await this.#unpaired("This device is no longer paired.");
 	}
@@ -245,6 +246,7 @@ export class Home implements LinkOwner, WriterHost {
 			name: this.deviceName,
 			appVersion: VERSION,
 			protocol: 1,
+			joined: this.openId === null ? [] : [this.openId],
 		};
 		if (this.#cursor !== null) frame.cursor = this.#cursor;
 		return frame;
@@ -275,7 +277,7 @@ export class Home implements LinkOwner, WriterHost {
 	}
 
 	unauthorized(): void {
-		localStorage.removeItem(KEY_DEVICE);
+		kept.removeItem(KEY_DEVICE);
 		void this.#unpaired("This device was removed. Pair it again to go on.");
 	}
 
@@ -289,7 +291,7 @@ export class Home implements LinkOwner, WriterHost {
 		else if (frame.type === "device:changed") this.#applyDevices(frame.devices as DeviceState[]);
 		else if (frame.type === "message:duplicate") this.#applyDuplicate(frame);
 		else if (frame.type === "error") this.#applyError(new WireError(frame));
-		else this.room?.hear(frame);
+		else if (this.room?.hear(frame) && frame.type === "session:locked") this.#keepLock();
 		this.changed();
 	}
 
@@ -307,15 +309,15 @@ export class Home implements LinkOwner, WriterHost {
 	/* ---- records ---- */
 
 	#applyChanges(records: WireRecord[], cursor: string, hasMore: boolean): void {
-		const kept: WireRecord[] = [];
+		const taken: WireRecord[] = [];
 		for (const record of records) {
-			kept.push(...this.#applyRecord(record));
+			taken.push(...this.#applyRecord(record));
 			if (record.type === "Revision") this.#noteConflict(record as unknown as Revision);
 		}
 		this.#cursor = cursor;
 		this.isSyncing = hasMore;
 		if (!hasMore) this.syncedAt = Date.now();
-		void this.#store(kept, cursor);
+		void this.#store(taken, cursor);
 		void this.#join();
 	}
 
@@ -385,7 +387,7 @@ export class Home implements LinkOwner, WriterHost {
 		if (cursor === null || this.#ackTimer !== 0) return;
 		this.#ackTimer = window.setTimeout(() => {
 			this.#ackTimer = 0;
-			localStorage.setItem(KEY_SYNCED, String(this.syncedAt));
+			kept.setItem(KEY_SYNCED, String(this.syncedAt));
 			if (this.#cursor !== null) this.#socket.send({ type: "device:ack", cursor: this.#cursor });
 		}, ACK_MS);
 	}
@@ -479,10 +481,15 @@ export class Home implements LinkOwner, WriterHost {
 			answer = await this.#socket.ask(frame);
 			this.frame(answer);
 		} catch (error) {
-			this.notice = sentence((error as WireError).message);
+			this.complain(error as WireError);
 		}
 		this.changed();
 		return answer;
+	}
+
+	/* The same, of the session that is open. */
+	inSession(type: string, fields: object = {}): Promise<Frame | null> {
+		return this.act({ type, sessionId: this.room?.sessionId, ...fields });
 	}
 
 	dismiss(): void {
@@ -519,7 +526,7 @@ export class Home implements LinkOwner, WriterHost {
 		try {
 			this.#joinedAs(wanted, await this.#socket.ask({ type: "session:join", conversationId: wanted }));
 		} catch (error) {
-			if ((error as WireError).code !== "link_down") this.notice = sentence((error as WireError).message);
+			this.complain(error as WireError);
 		} finally {
 			if (this.#joining === wanted) this.#joining = null;
 		}
@@ -536,6 +543,7 @@ export class Home implements LinkOwner, WriterHost {
 		}
 		const { sessionId } = this.room;
 		if (sessionId === null) return;
+		this.#keepLock();
 		for (const type of ["queue:list", "auto:state"]) {
 			this.#socket.ask({ type, sessionId }).then(
 				(answer) => this.frame(answer),
@@ -561,9 +569,25 @@ export class Home implements LinkOwner, WriterHost {
 		this.#socket.send({ type: "session:typing", sessionId: room.sessionId });
 	}
 
-	/* Ends what was said so far in the open conversation. */
-	async clear(): Promise<void> {
-		if (this.room?.sessionId) await this.act({ type: "session:clear", sessionId: this.room.sessionId });
+	/* A lock of this device is its person's until they free it, leave the conversation or close the page: it is renewed
+	 * after a third of its lease. The daemon's clock may not be ours, so that is held within bounds. */
+	#keepLock(): void {
+		clearTimeout(this.#lockTimer);
+		const { room } = this;
+		const isOurs = () => this.room === room && room?.lock?.deviceId === this.deviceId;
+		if (!isOurs()) return;
+		const third = (Date.parse(room!.lock!.expiresAt) - Date.now()) / 3;
+		const wait = Math.min(Math.max(third, RENEW_MS[0]), RENEW_MS[1]);
+		this.#lockTimer = window.setTimeout(() => isOurs() && void this.inSession("session:lock"), wait);
+	}
+
+	/* Ends what was said so far in all conversations of a project. */
+	async clearProject(projectId: string): Promise<void> {
+		const answer = await this.act({ type: "session:clear", projectId });
+		const refused = (answer?.refused ?? []) as { conversationId: string; holder: string }[];
+		if (refused.length === 0) return;
+		const titles = refused.map((one) => this.writer.conversation(one.conversationId)?.fields.title ?? "one");
+		this.notice = `${this.nameOf(refused[0]!.holder)} holds a lock; not cleared: ${titles.join(", ").slice(0, 200)}`;
 	}
 
 	/* ---- devices ---- */
@@ -634,6 +658,11 @@ export class Home implements LinkOwner, WriterHost {
 
 	tell(notice: string): void {
 		this.notice = notice;
+	}
+
+	/* Tells an error, unless it is that the link is down, which is seen anyway. */
+	complain({ code, message }: WireError): void {
+		if (code !== "link_down") this.notice = sentence(message);
 	}
 
 	async keep(records: WireRecord[]): Promise<void> {

@@ -4,11 +4,23 @@
  * never changed in place, so a screen may compare them by identity. Types the page does not show are kept as well:
  * they cost little, and a later page finds them. */
 
-import type { Conversation, Device, Message, Request, Revision, Session, WireRecord } from "./wire";
+import type { Conversation, Device, Message, Project, Request, Revision, Session, WireRecord } from "./wire";
 
 interface Thread {
 	messages: Message[];
 	isSorted: boolean;
+}
+
+type Index<R> = Map<string, Map<string, R>>; // what a field says → name → record
+
+/* Puts a record where its `field` says, out of where that of `old` did. */
+function file<R>(index: Index<R>, field: string, record: WireRecord, old: WireRecord | undefined): void {
+	if (old) index.get(old.fields[field] as string)?.delete(old.name);
+	if (record.deleted) return;
+	const key = record.fields[field] as string;
+	let names = index.get(key);
+	if (!names) index.set(key, (names = new Map()));
+	names.set(record.name, record as unknown as R);
 }
 
 export class Records {
@@ -16,8 +28,8 @@ export class Records {
 	#conversationList: Conversation[] | null = null; // sorted, newest first; null: make it again
 	#threads = new Map<string, Thread>(); // by conversation
 	#answers = new Map<string, Message>(); // request → the newest message an attempt at it left
-	#requests = new Map<string, Map<string, Request>>(); // conversation → request → record
-	#revisions = new Map<string, Map<string, Revision>>(); // record → revision → record
+	#requests: Index<Request> = new Map(); // by conversation
+	#revisions: Index<Revision> = new Map(); // by the record whose they are
 
 	clear(): void {
 		this.#types.clear();
@@ -36,10 +48,8 @@ export class Records {
 		else names.set(record.name, record);
 
 		if (record.type === "Message") this.#applyMessage(record as unknown as Message, old as Message | undefined);
-		else if (record.type === "Request")
-			this.#applyRequest(record as unknown as Request, old as Request | undefined);
-		else if (record.type === "Revision")
-			this.#applyRevision(record as unknown as Revision, old as Revision | undefined);
+		else if (record.type === "Request") file(this.#requests, "conversationId", record, old);
+		else if (record.type === "Revision") file(this.#revisions, "recordName", record, old);
 		else if (record.type === "Conversation") this.#conversationList = null;
 	}
 
@@ -66,24 +76,6 @@ export class Records {
 		if (isAnswer && (this.#answers.get(requestId)?.fields.ord ?? -1) <= message.fields.ord) {
 			this.#answers.set(requestId, message);
 		}
-	}
-
-	#applyRequest(request: Request, old: Request | undefined): void {
-		if (old) this.#requests.get(old.fields.conversationId)?.delete(old.name);
-		if (request.deleted) return;
-		const id = request.fields.conversationId;
-		let requests = this.#requests.get(id);
-		if (!requests) this.#requests.set(id, (requests = new Map()));
-		requests.set(request.name, request);
-	}
-
-	#applyRevision(revision: Revision, old: Revision | undefined): void {
-		if (old) this.#revisions.get(old.fields.recordName)?.delete(old.name);
-		if (revision.deleted) return;
-		const id = revision.fields.recordName;
-		let revisions = this.#revisions.get(id);
-		if (!revisions) this.#revisions.set(id, (revisions = new Map()));
-		revisions.set(revision.name, revision);
 	}
 
 	/* Drops the messages and requests of a session, and returns them as deleted ones. */
@@ -120,6 +112,15 @@ export class Records {
 
 	session(name: string): Session | undefined {
 		return this.#get("Session", name);
+	}
+
+	project(name: string): Project | undefined {
+		return this.#get("Project", name);
+	}
+
+	/* The names of all projects. */
+	projects(): string[] {
+		return [...(this.#types.get("Project")?.keys() ?? [])];
 	}
 
 	sessionsOf(conversationId: string): Session[] {

@@ -1,6 +1,6 @@
 /* Where the page is, kept in the address's fragment: it never reaches the daemon, and the back button works. */
 
-export type Route = { screen: "list" | "settings" | "devices" } | { screen: "thread"; id: string };
+export type Route = { screen: "list" | "settings" | "devices" | "projects" } | { screen: "thread"; id: string };
 
 /* A fragment's escaped part; one that is not well escaped is nothing. */
 function unescaped(text: string): string {
@@ -13,7 +13,7 @@ function unescaped(text: string): string {
 
 export function route(): Route {
 	const hash = location.hash.slice(1);
-	if (hash === "settings" || hash === "devices") return { screen: hash };
+	if (hash === "settings" || hash === "devices" || hash === "projects") return { screen: hash };
 	const id = hash.startsWith("c=") ? unescaped(hash.slice(2)) : "";
 	if (id !== "") return { screen: "thread", id };
 	return { screen: "list" };

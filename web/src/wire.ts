@@ -44,7 +44,14 @@ export interface ConversationFields {
 	model?: string | null;
 	pinned?: boolean;
 	archived?: boolean;
+	projectId?: string | null;
 	settings?: { primary?: string };
+	stamps?: Stamps;
+}
+
+export interface ProjectFields {
+	title?: string;
+	state?: "active" | "archived";
 	stamps?: Stamps;
 }
 
@@ -91,6 +98,7 @@ export type Conversation = WireRecord<ConversationFields>;
 export type Request = WireRecord<RequestFields>;
 export type Device = WireRecord<DeviceFields>;
 export type Session = WireRecord<SessionFields>;
+export type Project = WireRecord<ProjectFields>;
 export type Revision = WireRecord<RevisionFields>;
 
 export type RequestState = "queued" | "claimed" | "streaming" | "retrying" | "done" | "failed" | "stopped";

@@ -1,9 +1,10 @@
-/* What a person writes and changes on this device: messages, edits, deletions, a conversation's title and settings.
+/* What a person writes and changes on this device: messages, edits, deletions, a conversation's title and settings,
+ * projects.
  *
  * Each becomes an entry of the outbox, and screens show it at once as if the daemon had it already: pending() lays an
- * edit over its message, conversation() lays changes over a conversation. Edits carry a stamp and the stamp of what
- * their maker saw, so edits of two devices that had not heard of each other meet in the daemon and merge there; a text
- * that loses is kept as a revision. */
+ * edit over its message, conversation() and project() lay changes over a record. Edits carry a stamp and the stamp of
+ * what their maker saw, so edits of two devices that had not heard of each other meet in the daemon and merge there; a
+ * text that loses is kept as a revision. */
 
 import type { Entry } from "./db";
 import { uuid7 } from "./ids";
@@ -11,24 +12,28 @@ import { Outbox, type OutboxOwner } from "./outbox";
 import type { Records } from "./records";
 import { latestStamp, makeStamp, stampOf } from "./stamps";
 import {
-	sentence,
 	WireError,
 	type Conversation,
-	type ConversationFields,
 	type Frame,
 	type Message,
+	type Project,
 	type WireRecord,
 } from "./wire";
 
 const KEY_STAMP = "roost.stamp"; // in localStorage: the last stamp made here; all tabs of this device share it
 
-/* What a person may change of a conversation. */
-export interface ConversationChange {
+/* What a person may change of a conversation or, the first two, of a project. */
+export interface Change {
 	title?: string;
+	state?: "active" | "archived";
 	pinned?: boolean;
 	archived?: boolean;
+	projectId?: string | null;
 	settings?: { primary: string | null };
 }
+
+type Changed = "Conversation" | "Project";
+type Save = { type: Changed; stamp: string; base: object; fields: Change };
 
 export interface WriterHost {
 	readonly deviceId: string;
@@ -38,6 +43,7 @@ export interface WriterHost {
 	keep(records: WireRecord[]): Promise<void>; // into this device's copy
 	requestFields(conversationId: string): object; // what goes along when an answer is asked for
 	tell(notice: string): void;
+	complain(error: WireError): void;
 	changed(): void;
 }
 
@@ -78,9 +84,9 @@ export class Writer implements OutboxOwner {
 		await this.#post(message.fields.conversationId, uuid7(), frame);
 	}
 
-	/* Changes a conversation; of its settings only those given, null takes one away. */
-	async change(conversationId: string, fields: ConversationChange): Promise<void> {
-		const seen = this.conversation(conversationId);
+	/* Changes a record, or makes it; of its settings only those given, null takes one away. */
+	async change(type: Changed, name: string, fields: Change): Promise<void> {
+		const seen = type === "Project" ? this.project(name) : this.conversation(name);
 		const base: Record<string, string> = {};
 		for (const field of Object.keys(fields)) {
 			if (field !== "settings") base[field] = stampOf(seen, field);
@@ -88,8 +94,8 @@ export class Writer implements OutboxOwner {
 		for (const setting of Object.keys(fields.settings ?? {})) {
 			base[`settings.${setting}`] = stampOf(seen, `settings.${setting}`);
 		}
-		const record = { type: "Conversation", name: conversationId, stamp: this.#stamp(), base, fields };
-		await this.#post(conversationId, uuid7(), { type: "record:save", policy: "merge", records: [record] });
+		const record = { type, name, stamp: this.#stamp(), base, fields };
+		await this.#post(name, uuid7(), { type: "record:save", policy: "merge", records: [record] });
 	}
 
 	/* The stamp of an edit made now, and of the text its maker sees: the last edit that waits here, else the stored. */
@@ -121,15 +127,45 @@ export class Writer implements OutboxOwner {
 	/* A conversation with the changes that wait to be sent. */
 	conversation(conversationId: string): Conversation | undefined {
 		const stored = this.#records.conversation(conversationId);
-		const saves = this.outbox.of(conversationId).filter(({ frame, error }) => frame.type === "record:save" && !error);
-		if (!stored || saves.length === 0) return stored;
-		const fields: ConversationFields = { ...stored.fields, stamps: { ...stored.fields.stamps } };
-		for (const { frame } of saves) {
-			const [edit] = frame.records as [{ stamp: string; base: object; fields: ConversationFields }];
-			Object.assign(fields, edit.fields, { settings: { ...fields.settings, ...edit.fields.settings } });
-			for (const field of Object.keys(edit.base)) fields.stamps![field] = edit.stamp;
+		return stored && this.#changed(stored);
+	}
+
+	/* A project in the same way; it may be one that the daemon does not have yet. */
+	project(name: string): Project | undefined {
+		const isNew = this.#saves(name).length > 0;
+		const stored = this.#records.project(name) ?? (isNew ? ({ name, fields: {} } as Project) : undefined);
+		return stored && this.#changed(stored);
+	}
+
+	/* All projects, by their titles. */
+	projects(): Project[] {
+		const names = new Set([...this.#records.projects(), ...this.projectEntries().map((one) => one.conversationId)]);
+		const found = [...names].flatMap((name) => this.project(name) ?? []);
+		return found.sort((a, b) => (a.fields.title ?? "").localeCompare(b.fields.title ?? ""));
+	}
+
+	/* What waits in the outbox for projects. */
+	projectEntries(): Entry[] {
+		return this.outbox.entries.filter(({ frame }) => (frame.records as Save[] | undefined)?.[0]?.type === "Project");
+	}
+
+	/* The changes of a record that wait to be sent and were not refused. */
+	#saves(name: string): Save[] {
+		const entries = this.outbox.of(name).filter(({ frame, error }) => frame.type === "record:save" && !error);
+		return entries.map(({ frame }) => (frame.records as [Save])[0]);
+	}
+
+	#changed<R extends Conversation | Project>(stored: R): R {
+		const saves = this.#saves(stored.name);
+		if (saves.length === 0) return stored;
+		const fields: Record<string, unknown> = { ...stored.fields };
+		const stamps: Record<string, unknown> = { ...stored.fields.stamps };
+		for (const save of saves) {
+			const settings = { ...(fields.settings as object), ...save.fields.settings };
+			Object.assign(fields, save.fields, { settings });
+			for (const field of Object.keys(save.base)) stamps[field] = save.stamp;
 		}
-		return { ...stored, fields };
+		return { ...stored, fields: { ...fields, stamps } } as R;
 	}
 
 	/* Sends what was refused once more: a duplicate all the same, a message for a session that was cleared into the one
@@ -200,7 +236,7 @@ export class Writer implements OutboxOwner {
 			const found = await this.#host.ask({ type: "record:query", recordType: "Revision", filter, limit: 200 });
 			await this.#host.keep(found.records as WireRecord[]);
 		} catch (error) {
-			if ((error as WireError).code !== "link_down") this.#host.tell(sentence((error as WireError).message));
+			this.#host.complain(error as WireError);
 		}
 		this.#host.changed();
 	}

@@ -4,6 +4,7 @@ import type { VNode } from "preact";
 import { Devices } from "./devices";
 import { List, newConversation } from "./list";
 import { Pair } from "./pair";
+import { Projects } from "./projects";
 import { Settings } from "./settings";
 import { Thread } from "./thread";
 import { syncState } from "./words";
@@ -52,6 +53,7 @@ export function App({ home, at, code }: { home: Home; at: Route; code: string })
 				{at.screen === "thread" && <Thread home={home} id={at.id} />}
 				{at.screen === "settings" && <Settings home={home} />}
 				{at.screen === "devices" && <Devices home={home} />}
+				{at.screen === "projects" && <Projects home={home} />}
 				{at.screen === "list" && (
 					<section class="welcome">
 						<img src="icon.svg" alt="" width="72" height="72" />

@@ -2,10 +2,10 @@
  * out. */
 
 import type { VNode } from "preact";
+import { Ask, Page, Quiet } from "./controls";
 import { useEffect, useState } from "./hooks";
 import { count, shortTime } from "./words";
 import type { Home } from "../home";
-import { go } from "../route";
 import type { DeviceState } from "../wire";
 
 function Entry({ home, device }: { home: Home; device: DeviceState }): VNode {
@@ -25,25 +25,19 @@ function Entry({ home, device }: { home: Home; device: DeviceState }): VNode {
 				</small>
 			</span>
 			{!isHere && !isAsking && (
-				<button
-					type="button"
-					class="quiet"
-					aria-label={`Revoke ${name}`}
-					disabled={home.link !== "up"}
-					onClick={() => setAsking(true)}
-				>
+				<Quiet aria-label={`Revoke ${name}`} disabled={home.link !== "up"} onClick={() => setAsking(true)}>
 					Revoke
-				</button>
+				</Quiet>
 			)}
 			{isAsking && (
 				<div role="group" aria-label={`Revoke ${name}`}>
-					<p>It is locked out at once and must be paired again. What it had stored stays on it.</p>
-					<button type="button" class="danger" onClick={() => void home.revoke(deviceId)}>
-						Lock it out
-					</button>{" "}
-					<button type="button" class="quiet" onClick={() => setAsking(false)}>
-						Keep it
-					</button>
+					<Ask
+						text="It is locked out at once and must be paired again. What it had stored stays on it."
+						yes="Lock it out"
+						isDanger
+						onYes={() => void home.revoke(deviceId)}
+						onNo={() => setAsking(false)}
+					/>
 				</div>
 			)}
 		</li>
@@ -55,26 +49,18 @@ export function Devices({ home }: { home: Home }): VNode {
 	const seen = (device: DeviceState) => (device.online ? "9" : device.lastSeen); // later than any time
 	const devices = [...home.devices].sort((a, b) => (seen(a) < seen(b) ? 1 : -1));
 	return (
-		<section class="settings" aria-label="Devices">
-			<header>
-				<button type="button" class="quiet back" aria-label="Back to the list" onClick={() => go({ screen: "list" })}>
-					‹
-				</button>
-				<h2>Devices</h2>
-			</header>
-			<div class="page">
-				{devices.length === 0 && <p>The devices are known when the daemon answers.</p>}
-				<ul class="devices">
-					{devices.map((device) => (
-						<Entry key={device.deviceId} home={home} device={device} />
-					))}
-				</ul>
-				<p>
-					<small>
-						Run <code>roost pair</code> where the daemon lives to add one.
-					</small>
-				</p>
-			</div>
-		</section>
+		<Page title="Devices">
+			{devices.length === 0 && <p>The devices are known when the daemon answers.</p>}
+			<ul class="devices">
+				{devices.map((device) => (
+					<Entry key={device.deviceId} home={home} device={device} />
+				))}
+			</ul>
+			<p>
+				<small>
+					Run <code>roost pair</code> where the daemon lives to add one.
+				</small>
+			</p>
+		</Page>
 	);
 }

@@ -1,29 +1,29 @@
-/* The head of a conversation: its title, who drives its session, and the way to its menu. */
+/* The head of a conversation: its title, who drives its session and who has locked it, and the way to its menu. */
 
 import type { VNode } from "preact";
+import { Back, Quiet } from "./controls";
 import { titleOf } from "./list";
 import type { Shown } from "./sheets";
 import type { Home } from "../home";
-import { go } from "../route";
 
 function driver(home: Home): string {
 	const { room } = home;
 	if (home.link !== "up" || !room || room.sessionId === null) return "";
-	const { deviceId } = room.primary;
-	if (deviceId === null) return "Nobody drives";
-	return deviceId === home.deviceId ? "This device drives" : `${home.nameOf(deviceId)} drives`;
+	const { primary, lock } = room;
+	const isHere = (one: string) => one === home.deviceId;
+	const by = lock && (isHere(lock.deviceId) ? "this device" : home.nameOf(lock.deviceId));
+	const { deviceId } = primary;
+	const who = deviceId === null ? "Nobody" : isHere(deviceId) ? "This device" : home.nameOf(deviceId);
+	return `${who} drives${by ? ` · locked by ${by}` : ""}`;
 }
 
 export function Head({ home, id, show }: { home: Home; id: string; show: (sheet: Shown) => void }): VNode {
 	const who = driver(home);
 	return (
 		<header>
-			<button type="button" class="quiet back" aria-label="Back to the list" onClick={() => go({ screen: "list" })}>
-				‹
-			</button>
+			<Back />
 			<h2>
-				<button
-					type="button"
+				<Quiet
 					class="quiet driver"
 					aria-haspopup="dialog"
 					disabled={who === ""}
@@ -31,10 +31,9 @@ export function Head({ home, id, show }: { home: Home; id: string; show: (sheet:
 				>
 					<span dir="auto">{titleOf(home, id)}</span>
 					{who !== "" && <small>{who}</small>}
-				</button>
+				</Quiet>
 			</h2>
-			<button
-				type="button"
+			<Quiet
 				class="quiet more"
 				aria-label="Conversation menu"
 				aria-haspopup="dialog"
@@ -42,7 +41,7 @@ export function Head({ home, id, show }: { home: Home; id: string; show: (sheet:
 				onClick={() => show({ what: "menu" })}
 			>
 				⋯
-			</button>
+			</Quiet>
 		</header>
 	);
 }

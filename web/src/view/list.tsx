@@ -1,6 +1,7 @@
 /* The list of conversations, newest first. */
 
 import type { VNode } from "preact";
+import { Quiet } from "./controls";
 import { memo, useState } from "./hooks";
 import { shortTime, syncState } from "./words";
 import type { Entry } from "../db";
@@ -41,9 +42,7 @@ const Entries = memo(
 			<>
 				<Links home={home} conversations={sorted.slice(0, shown)} />
 				{sorted.length > shown && (
-					<button type="button" class="quiet" onClick={() => setShown(shown + PAGE)}>
-						Older
-					</button>
+					<Quiet onClick={() => setShown(shown + PAGE)}>Older</Quiet>
 				)}
 				{archived.length > 0 && (
 					<details>
@@ -57,9 +56,9 @@ const Entries = memo(
 	(a, b) => a.conversations === b.conversations && a.entries === b.entries && a.openId === b.openId,
 );
 
-function Links({ home, conversations }: { home: Home; conversations: Conversation[] }): VNode {
+export function Links({ home, conversations }: { home: Home; conversations: Conversation[] }): VNode {
 	return (
-		<ul>
+		<ul class="links">
 			{conversations.map((one) => (
 				<li key={one.name}>
 					<a
@@ -84,9 +83,8 @@ export function List({ home }: { home: Home }): VNode {
 		<nav class="list" aria-label="Conversations">
 			<header>
 				<h1>Roost</h1>
-				<button type="button" class="quiet" onClick={() => go({ screen: "settings" })}>
-					Settings
-				</button>
+				<Quiet onClick={() => go({ screen: "projects" })}>Projects</Quiet>
+				<Quiet onClick={() => go({ screen: "settings" })}>Settings</Quiet>
 				<button type="button" class="primary" onClick={newConversation}>
 					New
 				</button>

@@ -1,6 +1,7 @@
 /* The parts of a thread: a settled message, a request that has no final answer, and what waits in the outbox. */
 
 import type { VNode } from "preact";
+import { Quiet } from "./controls";
 import { memo, useNow } from "./hooks";
 import { Markdown } from "./text";
 import { reason, shortTime } from "./words";
@@ -44,19 +45,18 @@ export const Settled = memo(
 					<time dateTime={message.created.at}>{shortTime(message.created.at)}</time>
 					{editedAt && !edit && <span>{isConflicted ? "edited on two devices" : "edited"}</span>}
 					{ending && (
-						<button type="button" class="quiet retry" onClick={() => void home.retry(ending.requestId)}>
+						<Quiet class="quiet retry" onClick={() => void home.retry(ending.requestId)}>
 							Try again
-						</button>
+						</Quiet>
 					)}
-					<button
-						type="button"
+					<Quiet
 						class="quiet more"
 						aria-label="Message actions"
 						aria-haspopup="dialog"
 						onClick={() => onActions(message)}
 					>
 						⋯
-					</button>
+					</Quiet>
 				</footer>
 			</article>
 		);
@@ -103,18 +103,17 @@ export function Running({ home, view }: { home: Home; view: RequestView }): VNod
 					{view.state === "retrying" && view.nextTryAt && <Countdown until={view.nextTryAt} />}
 				</span>
 				{canStop ? (
-					<button
-						type="button"
+					<Quiet
 						class="quiet stop"
 						disabled={isStopping}
 						onClick={() => void home.stop(view.requestId)}
 					>
 						Stop
-					</button>
+					</Quiet>
 				) : (
-					<button type="button" class="quiet retry" onClick={() => void home.retry(view.requestId)}>
+					<Quiet class="quiet retry" onClick={() => void home.retry(view.requestId)}>
 						Try again
-					</button>
+					</Quiet>
 				)}
 			</footer>
 		</article>
@@ -151,12 +150,12 @@ export function Waiting({ home, entry }: { home: Home; entry: Entry }): VNode {
 						<span class="state failed" role="alert">
 							{REFUSED_TEXT[frame.type]}: {reason(home, error)}
 						</span>
-						<button type="button" class="quiet" onClick={() => void home.writer.sendAgain(entry)}>
+						<Quiet onClick={() => void home.writer.sendAgain(entry)}>
 							{AGAIN_TEXT[error.code] ?? "Send again"}
-						</button>
-						<button type="button" class="quiet" onClick={() => home.writer.outbox.drop(entry.id)}>
+						</Quiet>
+						<Quiet onClick={() => home.writer.outbox.drop(entry.id)}>
 							Discard
-						</button>
+						</Quiet>
 					</>
 				) : (
 					<span class="state">{home.link === "up" ? "Sending" : "Waiting to be sent"}</span>

@@ -1,6 +1,7 @@
 /* This device's settings: what goes along with every request, and the way out. */
 
 import type { VNode } from "preact";
+import { Ask, Page } from "./controls";
 import { useState } from "./hooks";
 import { parseParams, type Home } from "../home";
 import { go } from "../route";
@@ -20,69 +21,54 @@ export function Settings({ home }: { home: Home }): VNode {
 	};
 
 	return (
-		<section class="settings" aria-label="Settings">
-			<header>
-				<button
-					type="button"
-					class="quiet back"
-					aria-label="Back to the list"
-					onClick={() => go({ screen: "list" })}
-				>
-					‹
+		<Page title="Settings">
+			<h3>This device</h3>
+			<p>
+				{home.deviceName} <small>
+					<code>{home.deviceId}</code>
+				</small>
+			</p>
+			{isAsking ? (
+				<Ask
+					text={`Everything stored in this browser is deleted${
+						home.writer.outbox.entries.length > 0 ? ", except what was not sent yet" : ""
+					}. The conversations stay with the daemon.`}
+					yes="Unpair"
+					isDanger
+					onYes={() => void unpair()}
+					onNo={() => setAsking(false)}
+				/>
+			) : (
+				<button type="button" onClick={() => setAsking(true)}>
+					Unpair this device
 				</button>
-				<h2>Settings</h2>
-			</header>
-			<div class="page">
-				<h3>This device</h3>
-				<p>
-					{home.deviceName} <small>
-						<code>{home.deviceId}</code>
-					</small>
-				</p>
-				{isAsking ? (
-					<p>
-						Everything stored in this browser is deleted
-						{home.writer.outbox.entries.length > 0 && ", except what was not sent yet"}. The conversations stay with the
-						daemon.{" "}
-						<button type="button" class="danger" onClick={() => void unpair()}>
-							Unpair
-						</button>{" "}
-						<button type="button" class="quiet" onClick={() => setAsking(false)}>
-							Keep it
-						</button>
-					</p>
-				) : (
-					<button type="button" onClick={() => setAsking(true)}>
-						Unpair this device
-					</button>
-				)}
-				<p role="alert" class="error">
-					{error}
-				</p>
-				<button type="button" onClick={() => go({ screen: "devices" })}>
-					All devices
-				</button>
-				<h3>Request parameters</h3>
-				<label>
-					A JSON object given to the model with every request from this device, for example{" "}
-					<code>{'{"temperature": 0.7}'}</code>. Empty for the model's own.
-					<textarea
-						name="params"
-						rows={4}
-						spellcheck={false}
-						value={params}
-						aria-invalid={!isValid}
-						onInput={(event) => {
-							const text = event.currentTarget.value;
-							setParams(text);
-							if (text.trim() === "" || parseParams(text) !== null) home.paramsText = text;
-						}}
-					/>
-				</label>
-				<p role="alert" class="error">
-					{isValid ? "" : "This is not a JSON object; the last valid one stays in use."}
-				</p>
-			</div>
-		</section>
+			)}
+			<p role="alert" class="error">
+				{error}
+			</p>
+			<button type="button" onClick={() => go({ screen: "devices" })}>
+				All devices
+			</button>
+			<h3>Request parameters</h3>
+			<label>
+				A JSON object given to the model with every request from this device, for example{" "}
+				<code>{'{"temperature": 0.7}'}</code>. Empty for the model's own.
+				<textarea
+					name="params"
+					rows={4}
+					spellcheck={false}
+					value={params}
+					aria-invalid={!isValid}
+					onInput={(event) => {
+						const text = event.currentTarget.value;
+						setParams(text);
+						if (text.trim() === "" || parseParams(text) !== null) home.paramsText = text;
+					}}
+				/>
+			</label>
+			<p role="alert" class="error">
+				{isValid ? "" : "This is not a JSON object; the last valid one stays in use."}
+			</p>
+		</Page>
 	);
 }

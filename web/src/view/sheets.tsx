@@ -1,32 +1,26 @@
-/* What a conversation shows in its sheet: its menu, who drives, its queue, and what can be done with a message. */
+/* What a conversation shows in its sheet: its menu, who drives and who alone writes, its queue, and what can be done
+ * with a message. */
 
 import { Fragment, type VNode } from "preact";
+import { AutoSheet } from "./auto";
+import { Ask, Item, Quiet, Title } from "./controls";
 import { useEffect, useState } from "./hooks";
 import { titleOf } from "./list";
 import { Sheet } from "./sheet";
 import { QueueButtons } from "./strip";
-import { shortTime } from "./words";
+import { exactTime, shortTime } from "./words";
 import { FOLLOWS_TYPING, type Home } from "../home";
 import type { Message, QueueEntry, Revision } from "../wire";
 
 export type Shown =
-	| { what: "menu" | "rename" | "clear" | "driver" | "queue" }
+	| { what: "menu" | "rename" | "project" | "clear" | "driver" | "auto" | "queue" }
 	| { what: "message" | "edit" | "delete" | "history"; name: string };
 
-interface PartProps {
+export interface PartProps {
 	home: Home;
 	id: string; // the conversation
 	show: (sheet: Shown) => void;
 	close: () => void;
-}
-
-function Item(props: { text: string; onClick: () => void; disabled?: boolean; isDanger?: boolean }): VNode {
-	const { text, onClick, disabled, isDanger } = props;
-	return (
-		<button type="button" class={isDanger ? "item danger" : "item"} disabled={disabled} onClick={onClick}>
-			{text}
-		</button>
-	);
 }
 
 /* ---- the conversation ---- */
@@ -36,107 +30,122 @@ function Menu({ home, id, show, close }: PartProps): VNode {
 	const isFollowing = settings?.primary === FOLLOWS_TYPING;
 	const hasSession = home.link === "up" && home.room?.sessionId != null;
 	const change = (fields: { pinned?: boolean; archived?: boolean }) => {
-		void home.writer.change(id, fields);
+		void home.writer.change("Conversation", id, fields);
 		close();
 	};
+	const needsRoom = (text: string, what: "queue" | "auto" | "clear") => (
+		<Item text={text} disabled={!hasSession} onClick={() => show({ what })} />
+	);
 	return (
 		<>
 			<Item text="Rename" onClick={() => show({ what: "rename" })} />
+			<Item text="Project" onClick={() => show({ what: "project" })} />
 			<Item text={pinned ? "Unpin" : "Pin"} onClick={() => change({ pinned: !pinned })} />
 			<Item text={archived ? "Take out of the archive" : "Archive"} onClick={() => change({ archived: !archived })} />
-			<button
-				type="button"
+			<Quiet
 				class="item"
 				role="switch"
 				aria-checked={isFollowing}
-				onClick={() => void home.writer.change(id, { settings: { primary: isFollowing ? null : FOLLOWS_TYPING } })}
+				onClick={() => {
+					const primary = isFollowing ? null : FOLLOWS_TYPING;
+					void home.writer.change("Conversation", id, { settings: { primary } });
+				}}
 			>
 				The device I type on drives
-			</button>
-			<Item text="Queue" disabled={!hasSession} onClick={() => show({ what: "queue" })} />
-			<Item text="New session" disabled={!hasSession} onClick={() => show({ what: "clear" })} />
+			</Quiet>
+			{needsRoom("Queue", "queue")}
+			{needsRoom("Automatic run", "auto")}
+			{needsRoom("New session", "clear")}
+			{home.link !== "up" && <p>The queue, automatic runs and new sessions need the connection.</p>}
 		</>
 	);
 }
 
 function Rename({ home, id, close }: PartProps): VNode {
-	const [title, setTitle] = useState(titleOf(home, id));
-	const save = (text: string) => {
-		if (text.trim() !== "") void home.writer.change(id, { title: text.trim() });
+	const save = (title: string) => {
+		if (title !== "") void home.writer.change("Conversation", id, { title });
 		close();
 	};
 	return (
-		<form
-			onSubmit={(event) => {
-				event.preventDefault();
-				save(title);
-			}}
-		>
-			<input
-				aria-label="Title"
-				value={title}
-				maxLength={200}
-				dir="auto"
-				onInput={(event) => setTitle(event.currentTarget.value)}
-			/>
-			<div class="row">
-				<button type="submit" class="primary" disabled={title.trim() === ""}>
-					Save
-				</button>
-			</div>
+		<>
+			<Title label="Title" verb="Save" title={titleOf(home, id)} onTitle={save} />
 			<Past home={home} recordName={id} field="title" onRestore={save} />
-		</form>
+		</>
+	);
+}
+
+function InProject({ home, id, close }: PartProps): VNode {
+	const current = home.writer.conversation(id)?.fields.projectId;
+	const projects = home.writer.projects().filter((one) => one.fields.state !== "archived" || one.name === current);
+	const put = (projectId: string | null) => {
+		void home.writer.change("Conversation", id, { projectId });
+		close();
+	};
+	return (
+		<>
+			{projects.map(({ name, fields }) => (
+				<Item key={name} text={`${name === current ? "✓ " : ""}${fields.title ?? ""}`} onClick={() => put(name)} />
+			))}
+			{current && <Item text="Take out of its project" onClick={() => put(null)} />}
+			{projects.length === 0 && <p>There are no projects; the list's Projects makes one.</p>}
+		</>
 	);
 }
 
 function Clear({ home, close }: PartProps): VNode {
 	return (
-		<>
-			<p>
-				A running answer is stopped, and the model starts without what was said. This device drops its copy; other
-				devices keep theirs until they clear it.
-			</p>
-			<div class="row">
-				<button type="button" onClick={close}>
-					Cancel
-				</button>
-				<button
-					type="button"
-					class="primary"
-					onClick={() => {
-						void home.clear();
-						close();
-					}}
-				>
-					Start a new session
-				</button>
-			</div>
-		</>
+		<Ask
+			text={`A running answer is stopped, and the model starts without what was said. This device drops its copy; other
+				devices keep theirs until they clear it.`}
+			yes="Start a new session"
+			onNo={close}
+			onYes={() => {
+				void home.inSession("session:clear");
+				close();
+			}}
+		/>
 	);
 }
 
+/* Who drives, and who alone may write. */
 function Driver({ home, close }: PartProps): VNode {
 	const { room } = home;
 	if (!room) return <p>This conversation has no session yet.</p>;
 	const isHere = room.primary.deviceId === home.deviceId;
 	const others = room.joined.filter((one) => one !== home.deviceId);
-	const act = (action: object) => {
-		void home.act({ type: "device:primary", sessionId: room.sessionId, ...action });
+	const { lock } = room;
+	const act = (type: string, fields?: object) => {
+		void home.inSession(type, fields);
 		close();
 	};
 	return (
 		<>
-			<p>Every device can write. The one that drives the session also sends its automatic messages.</p>
-			{!isHere && <Item text="Drive from here" onClick={() => act({ action: "request", take: true })} />}
+			<p>The device that drives the session also sends its automatic messages.</p>
+			{!isHere && (
+				<Item text="Drive from here" onClick={() => act("device:primary", { action: "request", take: true })} />
+			)}
 			{isHere &&
 				others.map((one) => (
 					<Item
 						key={one}
 						text={`Hand over to ${home.nameOf(one)}`}
-						onClick={() => act({ action: "transfer", toDeviceId: one })}
+						onClick={() => act("device:primary", { action: "transfer", toDeviceId: one })}
 					/>
 				))}
 			{isHere && others.length === 0 && <p>No other device has this conversation open.</p>}
+			{lock && lock.deviceId !== home.deviceId ? (
+				<p>
+					{home.nameOf(lock.deviceId)} alone may write, until {exactTime(lock.expiresAt)} or longer.
+				</p>
+			) : (
+				<>
+					<p>{lock ? "This device alone may write, while this page is open." : "Every device can write."}</p>
+					<Item
+						text={lock ? "Let every device write" : "Let only this device write"}
+						onClick={() => act(lock ? "session:unlock" : "session:lock")}
+					/>
+				</>
+			)}
 		</>
 	);
 }
@@ -146,7 +155,6 @@ function Driver({ home, close }: PartProps): VNode {
 const CLASS_TEXT = ["goes first", "", "can wait"]; // by priority
 
 function QueueItem({ home, entry, isRunning }: { home: Home; entry: QueueEntry; isRunning: boolean }): VNode {
-	const { sessionId } = home.room!;
 	const { requestId, messageId, priority } = entry;
 	const text = home.records.message(messageId)?.fields.text.slice(0, 80) ?? "";
 	const mark = isRunning ? "being answered" : entry.state === "retrying" ? "tried again" : CLASS_TEXT[priority];
@@ -155,24 +163,17 @@ function QueueItem({ home, entry, isRunning }: { home: Home; entry: QueueEntry; 
 			<span dir="auto">{text}</span>
 			{mark && <small>{mark}</small>}
 			{!isRunning && priority > 0 && (
-				<button
-					type="button"
-					class="quiet"
+				<Quiet
 					aria-label={`Earlier: ${text}`}
-					onClick={() => void home.act({ type: "queue:reorder", sessionId, requestId, priority: priority - 1 })}
+					onClick={() => void home.inSession("queue:reorder", { requestId, priority: priority - 1 })}
 				>
 					↑
-				</button>
+				</Quiet>
 			)}
 			{!isRunning && (
-				<button
-					type="button"
-					class="quiet"
-					aria-label={`Remove: ${text}`}
-					onClick={() => void home.act({ type: "queue:remove", sessionId, requestId })}
-				>
+				<Quiet aria-label={`Remove: ${text}`} onClick={() => void home.inSession("queue:remove", { requestId })}>
 					Remove
-				</button>
+				</Quiet>
 			)}
 		</li>
 	);
@@ -180,7 +181,7 @@ function QueueItem({ home, entry, isRunning }: { home: Home; entry: QueueEntry; 
 
 function QueueList({ home }: PartProps): VNode {
 	const { room } = home;
-	if (!room?.queue || room.sessionId === null) return <p>Nothing is known of the queue while offline.</p>;
+	if (!room?.queue) return <p>Nothing is known of the queue while offline.</p>;
 	const { running, waiting, paused } = room.queue;
 	return (
 		<>
@@ -195,7 +196,7 @@ function QueueList({ home }: PartProps): VNode {
 			</ol>
 			<div class="row">
 				{paused && <p>Paused: nothing is begun.</p>}
-				<QueueButtons home={home} sessionId={room.sessionId} isPaused={paused} waiting={waiting.length} />
+				<QueueButtons home={home} isPaused={paused} waiting={waiting.length} />
 			</div>
 		</>
 	);
@@ -218,9 +219,7 @@ function Past(props: { home: Home; recordName: string; field: string; onRestore:
 						{shortTime(one.fields.at)}
 						{one.fields.conflict && "; written at the same time, and lost to a later one"}
 					</small>
-					<button type="button" class="quiet" onClick={() => onRestore(one.fields.value as string)}>
-						Restore
-					</button>
+					<Quiet onClick={() => onRestore(one.fields.value as string)}>Restore</Quiet>
 				</li>
 			))}
 		</ul>
@@ -286,24 +285,16 @@ function Edit({ home, message, close }: MessageProps): VNode {
 
 function Delete({ home, message, close }: MessageProps): VNode {
 	return (
-		<>
-			<p>The message is deleted on every device.</p>
-			<div class="row">
-				<button type="button" onClick={close}>
-					Cancel
-				</button>
-				<button
-					type="button"
-					class="danger"
-					onClick={() => {
-						void home.writer.remove(message);
-						close();
-					}}
-				>
-					Delete for everybody
-				</button>
-			</div>
-		</>
+		<Ask
+			text="The message is deleted on every device."
+			yes="Delete for everybody"
+			isDanger
+			onNo={close}
+			onYes={() => {
+				void home.writer.remove(message);
+				close();
+			}}
+		/>
 	);
 }
 
@@ -317,20 +308,22 @@ function History({ home, message, close }: MessageProps): VNode {
 
 /* ---- which is shown ---- */
 
-const TITLE = {
-	menu: "Conversation",
-	rename: "Rename",
-	clear: "New session",
-	driver: "Who drives",
-	queue: "Queue",
-	message: "Message",
-	edit: "Edit",
-	delete: "Delete",
-	history: "History",
-};
-
-const PARTS = { menu: Menu, rename: Rename, clear: Clear, driver: Driver, queue: QueueList };
-const MESSAGE_PARTS = { message: Actions, edit: Edit, delete: Delete, history: History };
+/* Of each the title, and what draws it. */
+const PARTS = {
+	menu: ["Conversation", Menu],
+	rename: ["Rename", Rename],
+	project: ["Project", InProject],
+	clear: ["New session", Clear],
+	driver: ["Who drives", Driver],
+	auto: ["Automatic run", AutoSheet],
+	queue: ["Queue", QueueList],
+} as const;
+const MESSAGE_PARTS = {
+	message: ["Message", Actions],
+	edit: ["Edit", Edit],
+	delete: ["Delete", Delete],
+	history: ["History", History],
+} as const;
 
 interface SheetsProps {
 	home: Home;
@@ -342,18 +335,19 @@ interface SheetsProps {
 export function Sheets({ home, id, at, show }: SheetsProps): VNode {
 	const close = () => document.querySelector<HTMLDialogElement>("dialog[open]")?.close();
 	const part = { home, id, show, close };
-	const content = () => {
+	const draw = (): [string, VNode] => {
 		if (!("name" in at)) {
-			const Part = PARTS[at.what];
-			return <Part {...part} />;
+			const [title, Part] = PARTS[at.what];
+			return [title, <Part {...part} />];
 		}
 		const message = home.records.message(at.name);
-		const Part = MESSAGE_PARTS[at.what];
-		return message ? <Part {...part} message={message} /> : <p>This message was deleted.</p>;
+		const [title, Part] = MESSAGE_PARTS[at.what];
+		return [title, message ? <Part {...part} message={message} /> : <p>This message was deleted.</p>];
 	};
+	const [title, content] = draw();
 	return (
-		<Sheet title={TITLE[at.what]} onClose={() => show(null)}>
-			<Fragment key={at.what}>{content()}</Fragment>
+		<Sheet title={title} onClose={() => show(null)}>
+			<Fragment key={at.what}>{content}</Fragment>
 		</Sheet>
 	);
 }

@@ -2,12 +2,14 @@
  * request that ended without an answer stays under its question. */
 
 import { Fragment, type VNode } from "preact";
+import { AutoLine } from "./auto";
 import { Composer } from "./composer";
+import { Quiet } from "./controls";
 import { Head } from "./head";
 import { useLayoutEffect, useRef, useState } from "./hooks";
 import { Running, Settled, Waiting } from "./message";
 import { Sheets, type Shown } from "./sheets";
-import { AutoLine, QueueLine } from "./strip";
+import { QueueLine } from "./strip";
 import { shortTime } from "./words";
 import type { Home, RequestView } from "../home";
 import { isRunning, type Message } from "../wire";
@@ -119,9 +121,9 @@ export function Thread({ home, id }: { home: Home; id: string }): VNode {
 			<div class="messages" ref={box} onScroll={onScroll} tabIndex={0}>
 				<div role="log" aria-live="polite" aria-busy={running.length > 0}>
 					{all.length > shown && (
-						<button type="button" class="quiet earlier" onClick={() => setShown(shown + PAGE)}>
+						<Quiet class="quiet earlier" onClick={() => setShown(shown + PAGE)}>
 							Earlier messages
-						</button>
+						</Quiet>
 					)}
 					<Messages
 						home={home}
