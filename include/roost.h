@@ -184,19 +184,21 @@ ROOST_API void roost_close(roost *c);
 /* Gets a credential with a pairing code (`roost pair` on the daemon's machine), keeps it and connects. ROOST_EV_PAIRED
  * tells how that went. ROOST_ERR_BAD_STATE: it is being done. */
 ROOST_API int roost_pair(roost *c, const char *code);
-/* Uses another credential from now on, and connects. */
+/* Uses another credential from now on, keeps it, and connects. ROOST_ERR_USAGE: there is none. */
 ROOST_API int roost_set_token(roost *c, const char *token);
-ROOST_API int roost_start(roost *c);                   /* connects again after roost_stop or ROOST_EV_STOPPED */
+/* Connects again after roost_stop or ROOST_EV_STOPPED. ROOST_ERR_UNAUTHORIZED: it has no credential. */
+ROOST_API int roost_start(roost *c);
 ROOST_API int roost_stop(roost *c);                    /* disconnects and stays so; wishes are still taken */
 ROOST_API const char *roost_device_id(const roost *c); /* lives as long as c */
 
 /* ---- loop (not with a uv_loop_t of the app's) -------------------------------------------------------------------- */
 
-/* Readable when roost_step has something to do. For poll, epoll, kqueue, a GSource, a dispatch source. */
+/* Readable when roost_step has something to do. For poll, epoll, kqueue, a GSource, a dispatch source. -1: c is NULL. */
 ROOST_API int roost_fd(const roost *c);
 /* Call roost_step after so many ms even if the fd stays silent: -1 never, 0 now. Ask again after every call. */
 ROOST_API int roost_timeout_ms(const roost *c);
-/* Does what can be done without waiting, and tells events. */
+/* Does what can be done without waiting, and tells events. ROOST_ERR_USAGE: with a loop of the app's, or in an event; so
+ * roost_run. */
 ROOST_API int roost_step(roost *c);
 /* Does so for `ms` (-1: for ever), or until an event's callback calls roost_break. */
 ROOST_API int roost_run(roost *c, int ms);
@@ -218,11 +220,14 @@ typedef struct roost_message {
 } roost_message;
 #define ROOST_ID_SIZE 37
 ROOST_API int roost_send(roost *c, const roost_message *m, char out_id[ROOST_ID_SIZE]); /* out_id may be NULL */
+/* Of a message that this device knows, or that is in the outbox: else ROOST_ERR_NOT_FOUND. */
 ROOST_API int roost_edit(roost *c, const char *message, const char *text);
 ROOST_API int roost_delete(roost *c, const char *message);
 /* Sets fields (a JSON object; null removes one) of a record of any type: Conversation, Project, an app's own. Fields that
- * two devices change are merged one by one. name NULL: a new one. out_id may be NULL. */
+ * two devices change are merged one by one. name NULL: a new one, whose id is in out_id, which may be NULL.
+ * ROOST_ERR_NOT_FOUND: only the daemon makes records of this type, and this device knows none of the name. */
 ROOST_API int roost_save(roost *c, const char *type, const char *name, const char *fields, char out_id[ROOST_ID_SIZE]);
+/* Deletes a record; a message: roost_delete. ROOST_ERR_NOT_FOUND, ROOST_ERR_FORBIDDEN: not of this type. */
 ROOST_API int roost_remove(roost *c, const char *type, const char *name);
 enum roost_scope { ROOST_SESSION, ROOST_CONVERSATION, ROOST_PROJECT };
 /* Kills the session (of the conversation, of the project's conversations); the next message opens a new one. */
@@ -233,10 +238,12 @@ enum roost_resolution {
 	ROOST_TRY_AGAIN,   /* held because it failed */
 	ROOST_DISCARD      /* drop it, and what waits for it; also one that was never sent */
 };
-/* Decides about an entry of the outbox that waits for the person. */
+/* Decides about an entry of the outbox that waits for the person. ROOST_ERR_NOT_FOUND: there is none of that number (any
+ * more); ROOST_ERR_BAD_STATE: it is not held for that, or to be discarded and may have arrived already. */
 ROOST_API int roost_resolve(roost *c, uint64_t entry, int resolution);
-ROOST_API int roost_forget_session(roost *c, const char *session); /* the local copy of a killed one */
-ROOST_API int roost_conflicts_seen(roost *c);
+/* Drops the local copy of a killed session's messages, for good. ROOST_ERR_NOT_FOUND, ROOST_ERR_BAD_STATE: it is alive. */
+ROOST_API int roost_forget_session(roost *c, const char *session);
+ROOST_API int roost_conflicts_seen(roost *c); /* the person has looked: roost_status counts anew */
 
 /* ---- wishes of the moment ---------------------------------------------------------------------------------------- */
 
@@ -244,13 +251,16 @@ ROOST_API int roost_conflicts_seen(roost *c);
 ROOST_API int roost_foreground(roost *c, int is_front);
 /* There may be news (a push notification, the network is back): syncs, or connects at once. */
 ROOST_API int roost_nudge(roost *c);
-/* Follows a conversation: its running answers, primary and lock, until left, over reconnects. `where` below is the id of
- * such a conversation or of its session. */
+/* Follows a conversation: its running answers, primary and lock, until left, over reconnects, but not over a restart of
+ * the app. ROOST_ERR_TOO_MANY names joinedSessions, ROOST_ERR_BAD_FIELD: not an id. To leave what was not joined does
+ * nothing. `where` below is the id of such a conversation or of its session. */
 ROOST_API int roost_join(roost *c, const char *conversation);
 ROOST_API int roost_leave(roost *c, const char *conversation);
+/* The person types there; say so at each key. Told once a second; not joined or offline, it is nothing. */
 ROOST_API int roost_typing(roost *c, const char *where);
 enum roost_primary { ROOST_REQUEST, ROOST_TAKE, ROOST_RELEASE, ROOST_TRANSFER };
-/* These are answered by one ROOST_EV_ANSWER whose number is *out_op (may be NULL). ROOST_ERR_UNAVAILABLE: offline. */
+/* These are answered by one ROOST_EV_ANSWER whose number is *out_op (may be NULL). ROOST_ERR_UNAVAILABLE: offline, or
+ * `where` is not joined or has no session yet. to_device: of ROOST_TRANSFER only. */
 ROOST_API int roost_primary(roost *c, const char *where, int action, const char *to_device, uint64_t *out_op);
 /* The session's lock, renewed until roost_unlock or the connection is lost. ttl_ms 0: the longest; wait_ms 0: no waiting. */
 ROOST_API int roost_lock(roost *c, const char *where, int64_t ttl_ms, int64_t wait_ms, uint64_t *out_op);
@@ -262,7 +272,8 @@ ROOST_API int roost_unlock(roost *c, const char *where, uint64_t *out_op);
 ROOST_API int roost_drive(roost *c, const char *conversation, int on);
 /* The words that ROOST_EV_ASK asked for; NULL or "": there are none, and the run pauses. */
 ROOST_API int roost_drive_text(roost *c, const char *conversation, const char *answer, const char *text);
-/* Any frame of the device protocol, as "request:stop", {"requestId": "…"}. */
+/* Any frame of the device protocol, as "request:stop", {"requestId": "…"}: members is a JSON object, of which "type" and
+ * "id" are left out. */
 ROOST_API int roost_call(roost *c, const char *type, const char *members, uint64_t *out_op);
 
 /* ---- what the device knows ---------------------------------------------------------------------------------------- */

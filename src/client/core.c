@@ -259,9 +259,15 @@ static void tell_answer(struct core *c, const struct ask *a, enum err e, const s
 				    .conversation = a->where != NULL ? str_c(a->where) : STR("")});
 }
 
-/* A hello that is refused: for good, but for an old cursor and what passes by itself. */
+/* A hello that is refused: for good, but for an old cursor, what passes by itself, and more seats than this daemon has
+ * for a device. One it always has; how many, the welcome says. */
 static void hello_refused(struct core *c, enum err e, const struct errinfo *info, bool retryable)
 {
+	if (e == ERR_TOO_MANY && c->limits.joined_sessions > 1) {
+		c->limits.joined_sessions = 1;
+		sync_hello(c);
+		return;
+	}
 	if (e == ERR_CURSOR_EXPIRED && c->cursor[0] != '\0') {
 		sync_expired(c);
 		sync_hello(c);
@@ -449,7 +455,7 @@ void core_frame(struct core *c, struct str text, struct core_now now)
 	int64_t re;
 	core_enter(c, now);
 	if (c->link != LINK_UP) goto out;
-	c->heard_ms = now.boot_ms;
+	c->heard_ms = c->now.boot_ms;
 	c->pinged_ms = 0;
 	if (json_parse(text, &doc, NULL) != OK) goto out;
 	const struct json *f = json_root(doc);
@@ -519,7 +525,7 @@ void core_connected(struct core *c, struct core_now now)
 	core_enter(c, now);
 	if (c->link == LINK_TRYING && c->is_wanted) {
 		c->link = LINK_UP;
-		c->heard_ms = now.boot_ms;
+		c->heard_ms = c->now.boot_ms;
 		c->pinged_ms = 0;
 		sync_hello(c);
 	} else if (c->link == LINK_TRYING) {
@@ -589,9 +595,10 @@ void core_disconnected(struct core *c, int close_code, enum err e, const struct 
 		c->link = LINK_OFF;
 	} else {
 		c->link = LINK_WAITING;
-		c->next_try_ms = now.boot_ms;
+		c->next_try_ms = c->now.boot_ms;
 		if (!restarts) c->next_try_ms += backoff_ms(c, ++c->tries, CONNECT_FIRST_MS, CONNECT_MOST_MS);
-		if (why.err != OK) c->next_try_ms = MAX(c->next_try_ms, now.boot_ms + MIN(why.retry_after_ms, 60000));
+		if (why.err != OK)
+			c->next_try_ms = MAX(c->next_try_ms, c->now.boot_ms + MIN(why.retry_after_ms, 60000));
 	}
 	tell(c,
 	     (struct core_event){
@@ -680,7 +687,7 @@ int64_t core_next_ms(const struct core *c)
 void core_tick(struct core *c, struct core_now now)
 {
 	core_enter(c, now);
-	if (c->link == LINK_WAITING && now.boot_ms >= c->next_try_ms) link_try(c);
+	if (c->link == LINK_WAITING && c->now.boot_ms >= c->next_try_ms) link_try(c);
 	alive_tick(c);
 	core_seats_tick(c);
 	core_leave_call(c);
@@ -700,7 +707,7 @@ struct core *core_new(const struct core_options *o, const struct core_hooks *h, 
 	text_set(&c->name, o->name);
 	text_set(&c->platform, o->platform);
 	text_set(&c->app_version, o->app_version);
-	char **empty[] = {&c->user, &c->stamp, &c->cursor, &c->acked};
+	char **empty[] = {&c->user, &c->stamp, &c->cursor};
 	for (size_t i = 0; i < ARRAY_LEN(empty); i++) text_set(empty[i], STR(""));
 	limits_default(&c->limits);
 	TAILQ_INIT(&c->outbox);
@@ -731,7 +738,7 @@ void core_free(struct core *c)
 	}
 	HASH_CLEAR(hh, c->rows);
 	arena_clear(&c->arena);
-	char *texts[] = {c->device_id, c->name, c->platform, c->app_version, c->user, c->stamp, c->cursor, c->acked};
+	char *texts[] = {c->device_id, c->name, c->platform, c->app_version, c->user, c->stamp, c->cursor};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) free(texts[i]);
 	free(c);
 }

@@ -96,7 +96,7 @@ struct seat {
 	TAILQ_ENTRY(seat) link;
 };
 
-/* A conversation that was left, until the daemon has said so. */
+/* A conversation that was left since the last hello, until the daemon has said so. */
 struct left {
 	char *conversation;
 	TAILQ_ENTRY(left) link;
@@ -174,7 +174,6 @@ struct core {
 	bool is_resyncing, is_greeting, is_syncing; /* greeting: the pages that follow a hello */
 	int64_t sync_due_ms, sync_from, sync_to, nsynced, synced_ms, ack_due_ms, active_ms;
 	uint64_t syncs;
-	char *acked;
 	int64_t nconflicts;
 	struct forgotten *forgotten;
 
@@ -272,7 +271,8 @@ void forgotten_add(struct core *c, struct str session);
 
 void stream_delta(struct core *c, const struct json *frame);
 void stream_reset(struct core *c, const struct json *frame);
-void core_stream_state(struct core *c, struct str request, const struct json *fields); /* a Request's fields, or a push */
+void core_stream_state(struct core *c, struct str request,
+		       const struct json *fields); /* a Request's fields, or a push */
 void stream_running(struct core *c, struct str conversation, const struct json *running);
 void stream_committed(struct core *c, const struct json *message_fields);
 void stream_mine(struct core *c, struct str request, struct str conversation);
@@ -285,6 +285,7 @@ void streams_free(struct core *c);
 struct seat *seat_find(const struct core *c, struct str where);
 bool seat_is_primary(const struct core *c, const struct seat *s);
 void seat_has_left(struct core *c, struct str conversation); /* the daemon says so, or knows of none */
+void seats_hello(struct core *c, struct jw *w);              /* the hello's member `joined` */
 void seats_online(struct core *c);
 void seats_offline(struct core *c);
 void core_seats_tick(struct core *c);

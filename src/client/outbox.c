@@ -5,6 +5,10 @@
  * one entry is under way, and a refusal in the middle cannot swap two messages. Different lanes go side by side, up to
  * WINDOW entries. Each step costs the same however long the outbox is.
  *
+ * Why not several of one lane at once: acks come in order, but what is refused and passes by itself (a lock that ends, a
+ * full queue or disk) may pass between two of them. The second would be stored, the first come behind it, and a message's
+ * place is for ever. It would take a daemon that refuses a message whose predecessor it does not have.
+ *
  * Held. What only a person can decide leaves its lanes, and those behind it go on. A message keeps its place in its own
  * record's lane: edits of a message that the daemon does not have wait for it, and go when it goes. A held entry that is
  * tried again goes to the end of the line, under a new number, and takes along what waits for it.
@@ -478,7 +482,6 @@ void entry_requeue(struct core *c, struct entry *e)
 		bool is_last = TAILQ_NEXT(k, link) == NULL;
 		TAILQ_REMOVE(&c->outbox, next, link);
 		TAILQ_INSERT_TAIL(&moving, next, link);
-		next->in[LANE_RECORD].lane->clears -= next->kind == CORE_CLEAR;
 		TAILQ_REMOVE(&l->links, k, link);
 		k->lane = NULL;
 		ready_leave(c, next);

@@ -200,8 +200,6 @@ static void seat_free(struct core *c, struct seat *s)
 	free(s);
 }
 
-/* The daemon lets a device that comes back keep its place, so one that left says so until it is answered: a leave that
- * was lost with its connection would leave it sitting there, perhaps as primary, and not know. */
 static void leave_send(struct core *c, struct str conversation)
 {
 	struct buf b;
@@ -285,6 +283,22 @@ void seat_state(struct core *c, const struct ask *a, const struct json *f)
 	else if (s->lock_holder[0] != '\0') lock_free(c, s, true);
 	stream_running(c, str_c(s->conversation), json_get(f, "running"));
 	sync_want(c, SYNC_GATHER_MS);
+}
+
+/* The daemon lets a device that comes back keep its places, so each hello says which ones it still means to have: a leave
+ * that was lost with its connection, or a join with its process, would leave it sitting there, perhaps as primary, and
+ * not know. What does not fit is left and joined anew; what is left from here to the welcome is said behind that. */
+void seats_hello(struct core *c, struct jw *w)
+{
+	struct seat *s;
+	struct left *l;
+	int64_t n = 0, room = c->limits.frame_bytes - NAME_MAX_LEN - 8; /* for one more, and the ends */
+	while ((l = TAILQ_FIRST(&c->left)) != NULL) seat_has_left(c, str_c(l->conversation));
+	jw_key(w, "joined");
+	jw_arr(w);
+	TAILQ_FOREACH (s, &c->seats, link)
+		if (n++ < c->limits.joined_sessions && (int64_t)w->b->n < room) jw_str(w, str_c(s->conversation));
+	jw_arr_end(w);
 }
 
 void seats_online(struct core *c)
@@ -403,8 +417,8 @@ void core_typing(struct core *c, struct str where, struct core_now now)
 	core_enter(c, now);
 	struct seat *s = seat_find(c, where);
 	if (s != NULL && c->is_welcome && s->session[0] != '\0' &&
-	    (s->typed_ms == INT64_MIN || now.boot_ms - s->typed_ms >= TYPING_MS)) {
-		s->typed_ms = now.boot_ms;
+	    (s->typed_ms == INT64_MIN || c->now.boot_ms - s->typed_ms >= TYPING_MS)) {
+		s->typed_ms = c->now.boot_ms;
 		struct jw w = frame_plain(&b, "session:typing");
 		jw_kstr(&w, "sessionId", str_c(s->session));
 		frame_send(c, &w);

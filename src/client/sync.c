@@ -250,6 +250,7 @@ void sync_hello(struct core *c)
 	if (c->platform[0] != '\0') jw_kstr(&w, "platform", str_c(c->platform));
 	if (c->app_version[0] != '\0') jw_kstr(&w, "appVersion", str_c(c->app_version));
 	if (c->cursor[0] != '\0') jw_kstr(&w, "cursor", str_c(c->cursor));
+	seats_hello(c, &w);
 	frame_send(c, &w);
 }
 
@@ -341,8 +342,6 @@ static void ack_send(struct core *c)
 {
 	struct buf b;
 	c->ack_due_ms = NEVER;
-	if (strcmp(c->acked, c->cursor) == 0) return;
-	text_set(&c->acked, str_c(c->cursor));
 	struct jw w = frame_plain(&b, "device:ack");
 	jw_kstr(&w, "cursor", str_c(c->cursor));
 	frame_send(c, &w);

@@ -181,6 +181,19 @@ static enum err shown(struct core *c, struct str type, struct str name, struct j
 	return e;
 }
 
+/* The entry for a change of a message that is shown. */
+static enum err message_entry(struct core *c, enum core_kind kind, struct str message, const struct json *fields,
+			      struct str text, struct errinfo *info)
+{
+	struct entry *e = entry_new(c, kind, STR("Message"), message);
+	text_set(&e->conversation, text_of(fields, "conversationId"));
+	text_set(&e->session, text_of(fields, "sessionId"));
+	text_set(&e->text, text);
+	stamp_entry(c, e, fields);
+	text_set(&e->base, merge_stamp_of(fields, STR("text")));
+	return entry_add(c, e, info);
+}
+
 /* A message that the daemon cannot have yet is changed where it stands. */
 static enum err edit_here(struct core *c, struct entry *e, struct str text, struct errinfo *info)
 {
@@ -216,13 +229,7 @@ enum err core_edit(struct core *c, struct str message, struct str text, struct c
 		result = edit_here(c, send, text, info);
 		goto out;
 	}
-	struct entry *e = entry_new(c, CORE_EDIT, STR("Message"), message);
-	text_set(&e->conversation, text_of(fields, "conversationId"));
-	text_set(&e->session, text_of(fields, "sessionId"));
-	text_set(&e->text, text);
-	stamp_entry(c, e, fields);
-	text_set(&e->base, merge_stamp_of(fields, STR("text")));
-	result = entry_add(c, e, info);
+	result = message_entry(c, CORE_EDIT, message, fields, text, info);
 out:
 	json_free(doc);
 	core_leave_call(c);
@@ -241,13 +248,7 @@ enum err core_delete(struct core *c, struct str message, struct core_now now, st
 		entry_remove(c, send, ERR_CANCELLED);
 		goto out;
 	}
-	const struct json *fields = json_get(json_root(doc), "fields");
-	struct entry *e = entry_new(c, CORE_DELETE, STR("Message"), message);
-	text_set(&e->conversation, text_of(fields, "conversationId"));
-	text_set(&e->session, text_of(fields, "sessionId"));
-	stamp_entry(c, e, fields);
-	text_set(&e->base, merge_stamp_of(fields, STR("text")));
-	result = entry_add(c, e, info);
+	result = message_entry(c, CORE_DELETE, message, json_get(json_root(doc), "fields"), STR(""), info);
 out:
 	json_free(doc);
 	core_leave_call(c);

@@ -1,6 +1,6 @@
 #include "sim/app.h"
 
-#include "client/core.h"
+#include "client/driver.h"
 #include "record/record.h"
 #include "sim/book.h"
 
@@ -25,7 +25,8 @@ struct batch {
 struct app {
 	struct device *d;
 	struct core *core;
-	struct row *now, *durable; /* as the core has it; as a crash leaves it */
+	struct row *now, *durable;            /* as the core has it; as a crash leaves it */
+	struct driver *drivers[DEVICE_JOINS]; /* of the seat in that place; NULL: it drives nothing there */
 	TAILQ_HEAD(, batch) waiting;
 	int64_t life, armed_us;
 	int64_t clock_error_us; /* of the device's own wall clock */
@@ -104,7 +105,7 @@ static struct core_now clock_of(const struct app *a)
 	return (struct core_now){.boot_ms = now_us() / 1000, .wall_ms = (wall_us() + a->clock_error_us) / 1000};
 }
 
-static void arm(struct app *a);
+static void settle(struct app *a);
 
 /* A moment of this process's life: what was planned in an earlier one is void. */
 struct moment {
@@ -134,7 +135,7 @@ static void on_durable(void *arg)
 			free(b);
 		}
 		core_persisted(a->core, m->number, clock_of(a));
-		arm(a);
+		settle(a);
 	}
 	free(m);
 }
@@ -188,8 +189,9 @@ static void on_disconnected(void *arg)
 	struct moment *m = arg;
 	struct app *a = m->app;
 	if (m->life == a->life && a->core != NULL) {
-		core_disconnected(a->core, m->code, ERR_UNAVAILABLE, NULL, clock_of(a));
-		arm(a);
+		core_disconnected(a->core, m->code >= 1000 ? m->code : 0,
+				  m->code == 401 ? ERR_UNAUTHORIZED : ERR_UNAVAILABLE, NULL, clock_of(a));
+		settle(a);
 	}
 	free(m);
 }
@@ -208,18 +210,33 @@ static void on_disconnect(void *ctx)
 	tell_disconnected(a, 0);
 }
 
+/* Nobody typed it: the core says which words an automatic message has. */
+static void note_automatic(const struct app *a, const struct core_entry *e)
+{
+	struct core_seat seat = {.term = 0};
+	if (e->kind != CORE_SEND || !e->automatic || e->state != CORE_PENDING) return;
+	(void)core_seat(a->core, e->conversation, &seat);
+	book_typed(str_c(a->d->id), e->name, e->conversation, e->text, true, seat.term);
+}
+
 static void on_event(void *ctx, const struct core_event *e)
 {
 	const struct app *a = ctx;
 	const char *name = a->d->name;
+	for (size_t i = 0; i < DEVICE_JOINS; i++)
+		if (a->drivers[i] != NULL) driver_event(a->drivers[i], e);
 	static const char *const states[] = {"waits", "is sent", "is held", "is gone"};
 	switch (e->kind) {
 	case CORE_EV_ENTRY:
+		note_automatic(a, e->entry);
 		note("%s: entry %llu %.*s %s%s%s", name, (unsigned long long)e->entry->number, STR_ARG(e->entry->name),
 		     states[e->entry->state], e->entry->why != OK ? ", " : "",
 		     e->entry->why != OK ? err_code(e->entry->why) : "");
 		break;
-	case CORE_EV_STOPPED: broken("a good credential is taken", "%s was stopped: %s", name, err_code(e->err));
+	case CORE_EV_STOPPED:
+		EXPECT("a good credential is taken", a->d->is_doomed && e->err == ERR_UNAUTHORIZED,
+		       "%s was stopped: %s", name, err_code(e->err));
+		break;
 	case CORE_EV_CONFLICT: note("%s: conflict in %.*s of %.*s", name, STR_ARG(e->field), STR_ARG(e->name)); break;
 	case CORE_EV_RESYNCED: note("%s: everything anew", name); break;
 	default: break;
@@ -233,14 +250,21 @@ static void on_tick(void *arg)
 	if (m->life == a->life && a->core != NULL && a->armed_us == now_us() && !a->d->path.asleep) {
 		a->armed_us = INT64_MAX;
 		core_tick(a->core, clock_of(a));
-		arm(a);
+		settle(a);
 	}
 	free(m);
 }
 
-static void arm(struct app *a)
+/* The drivers have their turn whenever the core was left, as in client/drives.c. */
+static void settle(struct app *a)
 {
-	int64_t next_ms = core_next_ms(a->core);
+	int64_t next_ms = INT64_MAX;
+	for (size_t i = 0; i < DEVICE_JOINS; i++) {
+		if (a->drivers[i] == NULL) continue;
+		driver_step(a->drivers[i], clock_of(a));
+		next_ms = MIN(next_ms, driver_next_ms(a->drivers[i]));
+	}
+	next_ms = MIN(next_ms, core_next_ms(a->core));
 	if (next_ms == INT64_MAX) {
 		a->armed_us = INT64_MAX;
 		return;
@@ -249,6 +273,46 @@ static void arm(struct app *a)
 	if (next_us == a->armed_us) return;
 	a->armed_us = next_us;
 	at(next_us, on_tick, moment_new(a));
+}
+
+/* ---- automatic runs ---------------------------------------------------------------------------------------------- */
+
+static size_t place_of(const struct app *a, const char *conversation)
+{
+	return (size_t)(device_seat(a->d, str_c(conversation), true) - a->d->seats);
+}
+
+/* What is here already: its Sessions and Messages. */
+static void show(const struct app *a, struct driver *driver)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	for (const struct row *r = a->now; r != NULL; r = r->hh.next) {
+		struct json_doc *doc;
+		const char *slash = strchr(r->key, '/');
+		if (r->table != CORE_RECORD || slash == NULL) continue;
+		struct str type = str_n(r->key + 1, (size_t)(slash - r->key) - 1);
+		if (!str_eq(type, STR("Message")) && !str_eq(type, STR("Session"))) continue;
+		buf_clear(&b);
+		struct core_view v = core_view(a->core, type, str_c(slash + 1), &b);
+		if (!v.exists || v.deleted || json_parse(buf_str(&b), &doc, NULL) != OK) continue;
+		driver_record(driver, json_root(doc));
+		json_free(doc);
+	}
+	buf_release(&b);
+}
+
+static void drive(struct app *a, const char *conversation)
+{
+	size_t i = place_of(a, conversation);
+	if (a->drivers[i] != NULL || !chance(800)) return;
+	a->drivers[i] = driver_new(a->core, str_c(conversation), NULL, NULL);
+	show(a, a->drivers[i]);
+}
+
+static void drive_off(struct app *a, size_t i)
+{
+	driver_free(a->drivers[i]);
+	a->drivers[i] = NULL;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -308,6 +372,7 @@ void app_crash(struct device *d)
 	struct app *a = d->app;
 	bool wants = d->wants;
 	struct batch *b;
+	for (size_t i = 0; i < DEVICE_JOINS; i++) drive_off(a, i);
 	core_free(a->core);
 	a->core = NULL;
 	while ((b = TAILQ_FIRST(&a->waiting)) != NULL) {
@@ -331,22 +396,22 @@ void app_crash(struct device *d)
 void app_opened(struct device *d)
 {
 	core_connected(d->app->core, clock_of(d->app));
-	arm(d->app);
+	settle(d->app);
 }
 
 void app_heard(struct device *d, struct str text)
 {
 	core_frame(d->app->core, text, clock_of(d->app));
-	arm(d->app);
+	settle(d->app);
 }
 
-void app_closed(struct device *d, int code) { tell_disconnected(d->app, code >= 1000 ? code : 0); }
+void app_closed(struct device *d, int code) { tell_disconnected(d->app, code); }
 
 void app_online(struct device *d, bool wants)
 {
 	if (wants) core_start(d->app->core, clock_of(d->app));
 	else core_stop(d->app->core, clock_of(d->app));
-	arm(d->app);
+	settle(d->app);
 }
 
 void app_wake(struct device *d)
@@ -354,7 +419,7 @@ void app_wake(struct device *d)
 	core_nudge(d->app->core, clock_of(d->app));
 	core_tick(d->app->core, clock_of(d->app));
 	d->app->armed_us = INT64_MAX;
-	arm(d->app);
+	settle(d->app);
 }
 
 bool app_is_quiet(const struct device *d)
@@ -377,7 +442,7 @@ void app_resolve_held(struct device *d, bool discard)
 		enum err err = core_resolve(a->core, e.number, how, clock_of(a), NULL);
 		note("%s: resolves %llu by %d: %s", d->name, (unsigned long long)after_number, (int)how, err_code(err));
 	}
-	arm(a);
+	settle(a);
 }
 
 /* ---- what people do ---------------------------------------------------------------------------------------------- */
@@ -386,7 +451,7 @@ static void did(struct device *d, const char *what, const char *name, enum err e
 {
 	note("%s: %s %s%s%s", d->name, what, name, e != OK ? " is refused here: " : "",
 	     e != OK ? err_sentence(info, e) : "");
-	arm(d->app);
+	settle(d->app);
 }
 
 void app_send(struct device *d, const char *conversation, const char *session, const char *text, struct str request,
@@ -441,20 +506,37 @@ void app_join(struct device *d, const char *conversation)
 {
 	struct errinfo info = {0};
 	enum err e = core_join(d->app->core, str_c(conversation), clock_of(d->app), &info);
+	if (e == OK) drive(d->app, conversation);
 	did(d, "joins", conversation, e, &info);
 }
 
 void app_leave(struct device *d, const char *conversation)
 {
+	drive_off(d->app, place_of(d->app, conversation));
 	core_leave(d->app->core, str_c(conversation), clock_of(d->app));
 	did(d, "leaves", conversation, OK, NULL);
 }
 
-void app_clear(struct device *d, const char *session)
+void app_clear(struct device *d, bool is_project, const char *id)
 {
 	struct errinfo info = {0};
-	enum err e = core_clear(d->app->core, CORE_OF_SESSION, str_c(session), clock_of(d->app), &info);
-	did(d, "clears", session, e, &info);
+	enum err e = core_clear(d->app->core, is_project ? CORE_OF_PROJECT : CORE_OF_SESSION, str_c(id),
+				clock_of(d->app), &info);
+	did(d, "clears", id, e, &info);
+}
+
+void app_lock(struct device *d, const char *session, int64_t ttl_ms, int64_t wait_ms)
+{
+	(void)core_lock(d->app->core, str_c(session), ttl_ms, wait_ms, clock_of(d->app));
+	did(d, "locks", session, OK, NULL);
+}
+
+void app_unlock(struct device *d, const char *where)
+{
+	struct core_seat seat;
+	if (!core_seat(d->app->core, str_c(where), &seat) || seat.fence == 0) return;
+	(void)core_unlock(d->app->core, str_c(where), clock_of(d->app));
+	did(d, "unlocks", where, OK, NULL);
 }
 
 bool app_say(struct device *d, const char *type, struct str members)

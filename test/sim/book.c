@@ -19,6 +19,9 @@
 #define AUTO_BY_PRIMARY "an automatic message comes from the term's primary"
 #define ONE_HOLDER "a fence has one holder"
 #define KILLED_TAKES_NOTHING "a killed session takes nothing and stays killed"
+#define FOLLOWED_ONCE "an answer is followed once, whoever drives"
+#define RUN_WITHIN_LIMITS "a run only counts up, and not past its limit"
+#define STEPS_FOLLOW "each step of a run follows from the one before it"
 
 /* Something known, under a name. What the members mean is up to the table it stands in. */
 struct fact {
@@ -36,13 +39,17 @@ static struct {
 	struct fact
 		*allowed;  /* id#hash of each text typed for the message: text, other the message; flag acknowledged */
 	struct fact *gone; /* id of each message somebody deleted */
-	struct fact *versions;  /* type/name@seq: hash of the content */
-	struct fact *places;    /* conversation/ord: text the message */
-	struct fact *ords;      /* message: a ord, text the conversation */
-	struct fact *requests;  /* id: a attempt, b seq, c 1 when done; text the reply's name */
-	struct fact *streams;   /* request/attempt/kind: stream */
-	struct fact *terms;     /* session/term: text the device */
-	struct fact *sessions;  /* id: a term, b seq of the newest version, c seq of its death */
+	struct fact *versions; /* type/name@seq: hash of the content */
+	struct fact *places;   /* conversation/ord: text the message */
+	struct fact *ords;     /* message: a ord, text the conversation */
+	struct fact *requests; /* id: a attempt, b seq, c 1 when done; text the reply's name */
+	struct fact *streams;  /* request/attempt/kind: stream */
+	struct fact *terms;    /* session/term: text the device */
+	struct fact
+		*sessions; /* id: a term, b seq of the newest version, c seq of its death; flag said to be cleared */
+	struct fact *runs; /* session/run: a messages sent, b seq */
+	struct fact *followed;  /* answer: text the automatic message that follows it */
+	struct fact *steps;     /* session/n: text the action, other the session, a n */
 	struct fact *fences;    /* session/fence: text the device */
 	struct fact *requested; /* message: text the request that answers it */
 } book;
@@ -231,6 +238,16 @@ static void check_reply(const struct book_record *r)
 	       STR_ARG(request), STR_ARG(r->name), q->text);
 }
 
+static void check_followed(struct str message, struct str answer)
+{
+	bool is_new;
+	if (answer.n == 0) return;
+	struct fact *f = note_in(&book.followed, answer, &is_new);
+	if (is_new) f->text = str_dup(message);
+	EXPECT(FOLLOWED_ONCE, str_eq(str_c(f->text), message), "the answer %.*s is followed by %s and by %.*s",
+	       STR_ARG(answer), f->text, STR_ARG(message));
+}
+
 static void check_message(const struct book_record *r)
 {
 	struct str conversation = text_of(r->fields, "conversationId"), text = text_of(r->fields, "text");
@@ -247,6 +264,7 @@ static void check_message(const struct book_record *r)
 	EXPECT(AS_TYPED, str_eq(str_c(f->other), conversation), "message %.*s is in %.*s, and was sent to %s",
 	       STR_ARG(r->name), STR_ARG(conversation), f->other);
 	if (f->a != 0) check_alive(r->name, text_of(r->fields, "sessionId"), f->a);
+	if (f->flag) check_followed(r->name, text_of(r->fields, "parent"));
 }
 
 static void check_request(const struct book_record *r)
@@ -266,6 +284,33 @@ static void check_request(const struct book_record *r)
 	q->c = done;
 }
 
+static void check_run(const struct book_record *r, const struct json *run)
+{
+	bool is_new;
+	int64_t sent = int_of(run, "sent"), most = int_of(run, "maxMessages");
+	struct fact *f = note_in(&book.runs, numbered(r->name, '/', int_of(run, "run")), &is_new);
+	EXPECT(RUN_WITHIN_LIMITS, most == 0 || sent <= most, "run %s has sent %lld messages of %lld", f->key,
+	       (long long)sent, (long long)most);
+	EXPECT(RUN_WITHIN_LIMITS, r->seq == f->b || (r->seq > f->b ? sent >= f->a : sent <= f->a),
+	       "run %s has sent %lld messages at place %lld, and %lld at %lld", f->key, (long long)sent,
+	       (long long)r->seq, (long long)f->a, (long long)f->b);
+	if (r->seq <= f->b) return;
+	f->a = sent;
+	f->b = r->seq;
+}
+
+static void note_step(const struct book_record *r)
+{
+	bool is_new;
+	struct str session = text_of(r->fields, "sessionId");
+	int64_t n = int_of(r->fields, "n");
+	struct fact *f = note_in(&book.steps, numbered(session, '/', n), &is_new);
+	if (!is_new) return;
+	f->text = str_dup(text_of(r->fields, "action"));
+	f->other = str_dup(session);
+	f->a = n;
+}
+
 static void check_session(const struct book_record *r)
 {
 	bool is_new, killed = str_eq(text_of(r->fields, "state"), STR("killed"));
@@ -273,7 +318,9 @@ static void check_session(const struct book_record *r)
 	struct str primary = text_of(r->fields, "primaryDeviceId");
 	int64_t term = int_of(r->fields, "term");
 	const struct json *lock = json_get(r->fields, "lock");
+	const struct json *run = json_get(r->fields, "auto");
 	if (primary.n > 0) book_primary(r->name, primary, term);
+	if (json_type(run) == JSON_OBJ) check_run(r, run);
 	if (json_type(lock) == JSON_OBJ) book_lock(r->name, text_of(lock, "deviceId"), int_of(lock, "fence"));
 	EXPECT(ONE_PRIMARY, r->seq == s->b || (r->seq > s->b ? term >= s->a : term <= s->a),
 	       "session %.*s has term %lld at place %lld and term %lld at place %lld", STR_ARG(r->name),
@@ -306,6 +353,7 @@ void book_record(const struct book_record *r)
 	if (str_eq(r->type, STR("Message"))) check_message(r);
 	else if (str_eq(r->type, STR("Request"))) check_request(r);
 	else if (str_eq(r->type, STR("Session"))) check_session(r);
+	else if (str_eq(r->type, STR("AutoStep"))) note_step(r);
 }
 
 /* ---- sessions ---------------------------------------------------------------------------------------------------- */
@@ -330,15 +378,39 @@ void book_lock(struct str session, struct str device, int64_t fence)
 	       STR_ARG(session), (long long)fence, STR_ARG(device), l->text);
 }
 
+void book_cleared(struct str session, struct str next)
+{
+	bool is_new;
+	EXPECT(KILLED_TAKES_NOTHING, !str_eq(session, next), "session %.*s is said to follow itself", STR_ARG(session));
+	note_in(&book.sessions, session, &is_new)->flag = true;
+}
+
+void book_cleared_each(void (*fn)(void *ctx, struct str session), void *ctx)
+{
+	for (const struct fact *f = book.sessions; f != NULL; f = f->hh.next)
+		if (f->flag) fn(ctx, str_c(f->key));
+}
+
 /* ---- streams ----------------------------------------------------------------------------------------------------- */
 
-void book_delta(struct str request, int64_t attempt, struct str kind, int64_t offset, struct str text)
+static struct fact *stream_of(struct str request, int64_t attempt, struct str kind)
 {
 	bool is_new;
 	struct buf key = BUF_INIT(BUF_NO_LIMIT);
 	(void)buf_addf(&key, "%.*s/%lld/%.*s", STR_ARG(request), (long long)attempt, STR_ARG(kind));
 	struct fact *s = note_in(&book.streams, buf_str(&key), &is_new);
 	buf_release(&key);
+	return s;
+}
+
+int64_t book_streamed(struct str request, int64_t attempt, struct str kind)
+{
+	return (int64_t)stream_of(request, attempt, kind)->stream.n;
+}
+
+void book_delta(struct str request, int64_t attempt, struct str kind, int64_t offset, struct str text)
+{
+	struct fact *s = stream_of(request, attempt, kind);
 	size_t from = (size_t)offset, both = from < s->stream.n ? MIN(s->stream.n - from, text.n) : 0;
 	EXPECT(ONE_STREAM, both == 0 || memcmp(s->stream.p + from, text.p, both) == 0,
 	       "attempt %lld of %.*s says two things at offset %lld", (long long)attempt, STR_ARG(request),
@@ -372,4 +444,29 @@ void book_texts(void (*fn)(void *ctx, const struct book_text *t), void *ctx)
 			.message = str_c(f->other), .conversation = str_c(m->other), .text = str_c(f->text)};
 		if (f->flag) fn(ctx, &t);
 	}
+}
+
+/* The steps of a session's runs in their order. `state`: '-' there is none, 'r' it runs, 'p' it is paused. */
+static void check_steps(const struct fact *first)
+{
+	static const struct {
+		const char *action, *from;
+		char to; /* 0: as it was */
+	} moves[] = {{"started", "-", 'r'}, {"sent", "r", 'r'},     {"paused", "r", 'p'},
+		     {"resumed", "p", 'r'}, {"stopped", "rp", '-'}, {"handed_over", "rp", 0}};
+	char state = '-';
+	struct str session = str_c(first->other);
+	for (const struct fact *f = first; f != NULL; f = find(book.steps, numbered(session, '/', f->a + 1))) {
+		size_t i = 0;
+		while (i < ARRAY_LEN(moves) && strcmp(moves[i].action, f->text) != 0) i++;
+		EXPECT(STEPS_FOLLOW, i < ARRAY_LEN(moves) && strchr(moves[i].from, state) != NULL,
+		       "step %s is \"%s\" in state %c", f->key, f->text, state);
+		if (moves[i].to != 0) state = moves[i].to;
+	}
+}
+
+void book_check_steps(void)
+{
+	for (const struct fact *f = book.steps; f != NULL; f = f->hh.next)
+		if (f->a == 1) check_steps(f);
 }

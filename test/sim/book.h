@@ -35,9 +35,12 @@ void book_record(const struct book_record *r);
 
 void book_primary(struct str session, struct str device, int64_t term);
 void book_lock(struct str session, struct str device, int64_t fence);
+void book_cleared(struct str session, struct str next); /* somebody was told so */
+void book_cleared_each(void (*fn)(void *ctx, struct str session), void *ctx);
 
 /* The next piece of a stream, as it reached a device. */
 void book_delta(struct str request, int64_t attempt, struct str kind, int64_t offset, struct str text);
+int64_t book_streamed(struct str request, int64_t attempt, struct str kind); /* how much of it anybody was shown */
 
 /* When everything is quiet: each message that was acknowledged, for comparing with what a device holds. */
 struct book_message {
@@ -52,6 +55,8 @@ struct book_text {
 	struct str message, conversation, text;
 };
 void book_texts(void (*fn)(void *ctx, const struct book_text *t), void *ctx);
+/* … and the steps of the automatic runs. */
+void book_check_steps(void);
 size_t book_size(void);
 int64_t book_typed_bytes(void); /* of texts that were acknowledged */
 

@@ -5,6 +5,7 @@
 #include "sim/app.h"
 #include "sim/book.h"
 #include "sim/house.h"
+#include "sim/plan.h"
 
 #define PATIENCE (6 * SECOND) /* on a connection where nothing comes */
 #define ANSWER_PATIENCE (90 * SECOND)
@@ -16,6 +17,7 @@ struct call_waiting {
 	struct wish *wish;    /* NULL: a frame of the moment, or an app's */
 	char *message, *edit; /* message:send, message:edit: the id; the new text */
 	struct seat *left;    /* session:leave: what it is about */
+	int64_t shown;        /* message:attach: how much of the stream somebody had been shown */
 	UT_hash_handle hh;
 };
 
@@ -117,19 +119,36 @@ static void call_free(struct call_waiting *c)
 
 /* ---- sending ----------------------------------------------------------------------------------------------------- */
 
+/* A frame that is on its way, as it will be answered. Without an id it is not: NULL. */
+static struct call_waiting *await(struct device *d, const struct json *in)
+{
+	struct str type = get(in, "type");
+	if (json_type(json_get(in, "id")) != JSON_INT) return NULL;
+	struct call_waiting *c = xcalloc(1, sizeof *c);
+	c->id = geti(in, "id");
+	c->sent_us = now_us();
+	(void)str_copy(type, c->type, sizeof c->type);
+	if (str_eq(type, STR("message:send")) || str_eq(type, STR("message:edit")))
+		c->message = str_dup(get(in, "messageId"));
+	if (str_eq(type, STR("message:edit"))) c->edit = str_dup(get(in, "text"));
+	if (str_eq(type, STR("message:attach")))
+		c->shown = book_streamed(get(in, "requestId"), geti(in, "attempt"), get(in, "kind"));
+	HASH_ADD(hh, d->calls, id, sizeof c->id, c);
+	return c;
+}
+
 static struct call_waiting *put(struct device *d, const char *type, struct str members, struct wish *w)
 {
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
-	struct call_waiting *c = xcalloc(1, sizeof *c);
-	c->id = ++d->next_id;
-	c->sent_us = now_us();
+	struct json_doc *doc;
+	struct errinfo info;
+	(void)buf_addf(&b, "{\"type\":\"%s\",\"id\":%lld%s%.*s}", type, (long long)++d->next_id,
+		       members.n > 0 ? "," : "", STR_ARG(members));
+	enum err e = json_parse(buf_str(&b), &doc, &info);
+	EXPECT("frames are JSON objects", e == OK, "%s sends %s: %s", d->name, b.p, err_sentence(&info, e));
+	struct call_waiting *c = await(d, json_root(doc));
 	c->wish = w;
-	if (w != NULL && w->message != NULL) c->message = xstrdup(w->message);
-	if (w != NULL && w->edit != NULL) c->edit = xstrdup(w->edit);
-	(void)str_copy(str_c(type), c->type, sizeof c->type);
-	HASH_ADD(hh, d->calls, id, sizeof c->id, c);
-	(void)buf_addf(&b, "{\"type\":\"%s\",\"id\":%lld%s%.*s}", type, (long long)c->id, members.n > 0 ? "," : "",
-		       STR_ARG(members));
+	json_free(doc);
 	wire_send(d->wire, buf_str(&b));
 	buf_release(&b);
 	return c;
@@ -142,21 +161,12 @@ void device_sends(struct device *d, struct str frame)
 	enum err e = json_parse(frame, &doc, &info);
 	EXPECT("frames are JSON objects", e == OK, "%s sends %s", d->name, err_sentence(&info, e));
 	const struct json *in = json_root(doc);
-	struct str type = get(in, "type");
 	uint64_t epoch;
-	if (str_eq(type, STR("device:hello"))) {
+	if (str_eq(get(in, "type"), STR("device:hello"))) {
 		d->state = DEVICE_GREETING;
 		if (!cursor_parse(get(in, "cursor"), &epoch, &d->place)) d->place = 0;
 	}
-	if (json_type(json_get(in, "id")) == JSON_INT) {
-		struct call_waiting *c = xcalloc(1, sizeof *c);
-		c->id = geti(in, "id");
-		c->sent_us = now_us();
-		(void)str_copy(type, c->type, sizeof c->type);
-		if (str_starts(type, STR("message:"))) c->message = str_dup(get(in, "messageId"));
-		if (str_eq(type, STR("message:edit"))) c->edit = str_dup(get(in, "text"));
-		HASH_ADD(hh, d->calls, id, sizeof c->id, c);
-	}
+	(void)await(d, in);
 	note("%s: %.*s", d->name, (int)MIN(frame.n, (size_t)300), frame.p);
 	json_free(doc);
 	if (d->wire != NULL) wire_send(d->wire, frame);
@@ -236,6 +246,20 @@ void device_release_held(struct device *d)
 		next = TAILQ_NEXT(w, link);
 		if (w->held) fulfil(d, w);
 	}
+}
+
+void device_unlock(struct device *d)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	for (size_t i = 0; i < DEVICE_JOINS; i++) {
+		const struct seat *s = &d->seats[i];
+		if (d->app != NULL && s->joined) app_unlock(d, s->conversation);
+		if (d->app != NULL || !s->locked) continue;
+		buf_clear(&b);
+		(void)buf_addf(&b, "\"sessionId\":\"%s\"", s->session);
+		(void)device_say(d, "session:unlock", buf_str(&b));
+	}
+	buf_release(&b);
 }
 
 /* ---- seats ------------------------------------------------------------------------------------------------------- */
@@ -455,6 +479,9 @@ static void on_error(struct device *d, const struct json *in, const struct call_
 
 static void on_welcome(struct device *d)
 {
+	EXPECT("who was revoked does not come back", d->revoked_on < 0 || d->connection <= d->revoked_on,
+	       "%s was revoked on its connection %lld, and is welcome on %lld", d->name, (long long)d->revoked_on,
+	       (long long)d->connection);
 	d->state = DEVICE_READY;
 	d->tries = 0;
 	d->caught_up = false;
@@ -462,6 +489,22 @@ static void on_welcome(struct device *d)
 	if (d->app != NULL) return;
 	join_again(d);
 	send_wishes(d);
+}
+
+/* What somebody was shown of a stream can be had again, by anybody and at any time. */
+static void on_attached(const struct device *d, const struct json *in, const struct call_waiting *c)
+{
+	int64_t upto = geti(in, "offset") + (int64_t)get(in, "text").n;
+	EXPECT("what was streamed can be had again", upto >= c->shown,
+	       "%s is given %lld bytes of attempt %lld of %.*s, of which %lld were shown", d->name, (long long)upto,
+	       (long long)geti(in, "attempt"), STR_ARG(get(in, "requestId")), (long long)c->shown);
+}
+
+static void on_cleared(const struct json *in)
+{
+	if (json_get(in, "killedSessionId") != NULL) book_cleared(get(in, "killedSessionId"), get(in, "sessionId"));
+	for (struct json_iter it = json_iter(json_get(in, "cleared")); json_next(&it);)
+		book_cleared(get(it.val, "killedSessionId"), get(it.val, "sessionId"));
 }
 
 static void on_answered(struct device *d, const struct json *in, struct str type)
@@ -477,6 +520,9 @@ static void on_answered(struct device *d, const struct json *in, struct str type
 	else if (str_eq(type, STR("message:ack"))) on_ack(d, in, c);
 	else if (str_eq(type, STR("record:saved"))) on_saved(d, in);
 	else if (str_eq(type, STR("device:welcome"))) on_welcome(d);
+	else if (str_eq(type, STR("device:revoked"))) plan_revoked(get(in, "deviceId"));
+	else if (str_eq(type, STR("message:delta"))) on_attached(d, in, c);
+	else if (str_eq(type, STR("session:cleared"))) on_cleared(in);
 	if (w != NULL && !str_eq(type, STR("error"))) fulfil(d, w);
 	if (c->left != NULL) on_left(c->left);
 	call_free(c);
@@ -539,6 +585,18 @@ static void retry_later(struct device *d)
 	at(d->retry_us, on_retry, d);
 }
 
+static void put_joined(const struct device *d, struct buf *b)
+{
+	const char *comma = "";
+	(void)buf_addf(b, ",\"joined\":[");
+	for (size_t i = 0; i < DEVICE_JOINS; i++) {
+		if (!d->seats[i].wanted) continue;
+		(void)buf_addf(b, "%s\"%s\"", comma, d->seats[i].conversation);
+		comma = ",";
+	}
+	(void)buf_addf(b, "]");
+}
+
 static void on_open(void *ctx)
 {
 	struct device *d = ctx;
@@ -551,6 +609,7 @@ static void on_open(void *ctx)
 	d->state = DEVICE_GREETING;
 	(void)buf_addf(&b, "\"deviceId\":\"%s\",\"platform\":\"sim\",\"name\":\"%s\",\"protocol\":1", d->id, d->name);
 	if (d->cursor[0] != '\0') (void)buf_addf(&b, ",\"cursor\":\"%s\"", d->cursor);
+	if (d->tells) put_joined(d, &b);
 	(void)put(d, "device:hello", buf_str(&b), NULL);
 	buf_release(&b);
 }
@@ -566,15 +625,23 @@ static void lost(struct device *d, int code)
 {
 	forget_connection(d);
 	if (d->app != NULL) app_closed(d, code);
-	else retry_later(d);
+	else if (!d->is_out) retry_later(d);
 }
+
+/* One that was told to stay away tries all the same. */
+static void app_again(void *arg) { device_online(arg, true); }
 
 static void on_closed(void *ctx, int code)
 {
 	struct device *d = ctx;
 	note("%s: connection over, %d", d->name, code);
-	EXPECT("a good credential is taken", code != 401, "%s is told 401", d->name);
+	if (code == 401 || code == 4003) {
+		EXPECT("a good credential is taken", d->is_doomed, "%s is told %d", d->name, code);
+		d->is_out = code == 401;
+		plan_revoked(str_c(d->id));
+	}
 	lost(d, code);
+	if (code == 4003 && d->app != NULL) after(SECOND, app_again, d);
 }
 
 static const struct wire_hooks hooks = {on_open, on_text, on_closed};
@@ -591,6 +658,7 @@ void device_dial(struct device *d)
 static void on_beat(void *arg)
 {
 	struct device *d = arg;
+	if (d->is_out) return;
 	after(SECOND + 7 * MS * d->number, on_beat, d);
 	if (d->path.asleep || d->wire == NULL) return;
 	int64_t silent = now_us() - d->heard_us;
@@ -612,7 +680,7 @@ static void on_beat(void *arg)
 
 void device_online(struct device *d, bool wants)
 {
-	if (d->state == DEVICE_UNPAIRED) return;
+	if (d->state == DEVICE_UNPAIRED || d->is_out) return;
 	d->wants = wants;
 	note("%s: %s", d->name, wants ? "goes online" : "goes offline");
 	if (d->app != NULL) {
@@ -628,16 +696,22 @@ void device_online(struct device *d, bool wants)
 	}
 }
 
+/* A new process need not know what the one before it had open. */
+static void forget_seats(struct device *d)
+{
+	if (d->app == NULL && !d->tells) return;
+	for (size_t i = 0; i < DEVICE_JOINS; i++)
+		if (!d->seats[i].wanted || chance(500)) d->seats[i] = (struct seat){.fence = 0};
+}
+
 void device_crash(struct device *d)
 {
-	if (d->state == DEVICE_UNPAIRED) return;
 	struct wish *w;
-	const struct call_waiting *c;
+	if (d->state == DEVICE_UNPAIRED || d->is_out) return;
 	note("%s: crashes", d->name);
-	for (c = d->calls; c != NULL && d->app != NULL; c = c->hh.next)
-		d->in_doubt = d->in_doubt || strcmp(c->type, "session:leave") == 0;
 	if (d->wire != NULL) wire_abandon(d->wire, chance(500));
 	forget_connection(d);
+	forget_seats(d);
 	TAILQ_FOREACH (w, &d->wishes, link) w->sent_on = -1;
 	if (d->app != NULL) app_crash(d);
 	else retry_later(d);
@@ -648,6 +722,7 @@ void device_sleep(struct device *d, bool asleep)
 	if (d->path.asleep == asleep) return;
 	note("%s: %s", d->name, asleep ? "falls asleep" : "wakes up");
 	d->path.asleep = asleep;
+	if (d->is_out) return;
 	if (!asleep && d->app != NULL) app_wake(d);
 	else if (!asleep && d->wants && d->state == DEVICE_OFF) device_dial(d);
 }
@@ -713,6 +788,8 @@ struct device *device_new(int number, int user)
 	struct device *d = xcalloc(1, sizeof *d);
 	d->number = number;
 	d->user = user;
+	d->tells = number % 2 == 1;
+	d->revoked_on = -1;
 	(void)snprintf(d->id, sizeof d->id, "device-%d", number);
 	(void)snprintf(d->name, sizeof d->name, "d%d", number);
 	TAILQ_INIT(&d->wishes);

@@ -49,9 +49,13 @@ struct lead {
 
 struct device {
 	int number, user;
-	bool is_app;     /* it runs libroost's core: app.h */
-	struct app *app; /* then, once it is paired */
-	bool in_doubt; /* its process died with a leave under way: the daemon may keep its seat, and it does not know */
+	bool is_app;        /* it runs libroost's core: app.h */
+	struct app *app;    /* then, once it is paired */
+	bool tells;         /* its hello says where it means to be, as an app's always does; else it keeps its seats */
+	bool came_late;     /* what was cleared before it was paired is hidden from it */
+	bool is_doomed;     /* somebody asked for it to be revoked */
+	bool is_out;        /* it was, and is not let in any more */
+	int64_t revoked_on; /* the connection it had when that was answered; -1 it was not */
 	char id[40], user_id[48], token[80], name[24];
 	struct path path;
 	/* on its disk */
@@ -59,8 +63,7 @@ struct device {
 	int64_t place;
 	struct kept *records;
 	TAILQ_HEAD(, wish) wishes;
-	struct seat seats
-		[DEVICE_JOINS]; /* which conversations it has open; the daemon lets a device that comes back keep them */
+	struct seat seats[DEVICE_JOINS]; /* which conversations it has open */
 	/* in its memory */
 	struct wire *wire;
 	enum { DEVICE_UNPAIRED, DEVICE_OFF, DEVICE_DIALING, DEVICE_GREETING, DEVICE_READY } state;
@@ -92,6 +95,7 @@ void device_wish_edit(struct device *d, const char *message, const char *text);
 bool device_say(struct device *d, const char *type, struct str members);
 void device_leave(struct device *d, struct seat *s); /* said again after a reconnect until it is answered */
 void device_release_held(struct device *d);          /* the person decides: what is held is given up */
+void device_unlock(struct device *d);                /* … and every lock */
 struct seat *device_seat(struct device *d, struct str conversation, bool make);
 struct seat *device_seat_of(struct device *d, struct str session);
 /* Never NULL: nobody in term 0 when it was told nothing. */

@@ -113,7 +113,7 @@ static void fault_zombie(void)
 const struct op fault_ops[] = {
 	{"kill", 3, fault_kill},    {"power cut", 3, fault_power},     {"stop", 1, fault_stop},
 	{"break", 12, fault_break}, {"partition", 8, fault_partition}, {"move", 4, fault_move},
-	{"sleep", 8, fault_sleep},  {"crash", 6, fault_crash},         {"clock", 2, fault_clock},
+	{"sleep", 8, fault_sleep},  {"crash", 10, fault_crash},        {"clock", 2, fault_clock},
 	{"disk", 3, fault_disk},    {"zombie", 10, fault_zombie},
 };
 const size_t fault_op_count = ARRAY_LEN(fault_ops);
@@ -123,8 +123,8 @@ void plan_calm(void)
 	note("the faults stop");
 	disk_set_slow(false);
 	restart_when_over(NULL);
-	for (int i = 0; i < plan.ndevices; i++) {
-		struct device *d = plan.devices[i];
+	for (int i = 0; i < plan.ndevices + plan.nrevoked; i++) {
+		struct device *d = i < plan.ndevices ? plan.devices[i] : plan.revoked[i - plan.ndevices];
 		d->path.down = false;
 		d->path = ways[0];
 		device_sleep(d, false);

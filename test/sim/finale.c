@@ -49,6 +49,10 @@ static const char *unfinished(const struct device **who, bool requests)
 				return "is not where the others are";
 		if (requests && open_request(d) != NULL) return "has a request that is open";
 	}
+	for (int i = 0; i < plan.nrevoked; i++) {
+		*who = plan.revoked[i];
+		if (!plan.revoked[i]->is_out) return "was revoked, and has not been turned away";
+	}
 	return NULL;
 }
 
@@ -58,7 +62,10 @@ static void converge(bool requests)
 	const struct device *who = NULL;
 	const char *what = "";
 	do {
-		for (int i = 0; i < plan.ndevices; i++) device_release_held(plan.devices[i]);
+		for (int i = 0; i < plan.ndevices; i++) {
+			device_release_held(plan.devices[i]);
+			device_unlock(plan.devices[i]);
+		}
 		run_until(now_us() + 500 * MS);
 		what = unfinished(&who, requests);
 	} while (what != NULL && now_us() < until);
@@ -142,7 +149,7 @@ static void check_message(void *ctx, const struct book_message *m)
 		const struct device *d = plan.devices[i];
 		char of[16];
 		(void)snprintf(of, sizeof of, "conv-%d-", d->user);
-		if (!str_starts(m->conversation, str_c(of))) continue;
+		if (d->came_late || !str_starts(m->conversation, str_c(of))) continue;
 		const struct kept *k = device_kept(d, "Message", m->id);
 		const struct kept *conversation = device_kept(d, "Conversation", m->conversation);
 		EXPECT("nothing acknowledged is lost, on any device",
@@ -177,7 +184,7 @@ static void check_text(void *ctx, const struct book_text *t)
 	for (int i = 0; i < all->ndevices; i++) {
 		const struct device *d = plan.devices[i];
 		(void)snprintf(of, sizeof of, "conv-%d-", d->user);
-		if (!str_starts(t->conversation, str_c(of))) continue;
+		if (d->came_late || !str_starts(t->conversation, str_c(of))) continue;
 		const struct kept *m = device_kept(d, "Message", t->message);
 		const struct kept *conversation = device_kept(d, "Conversation", t->conversation);
 		if (m == NULL || m->deleted || conversation == NULL || conversation->deleted) continue;
@@ -214,7 +221,6 @@ static void check_seat(const struct device *d, const struct seat *s)
 	for (int i = 0; i < plan.ndevices; i++) {
 		struct device *o = plan.devices[i];
 		const struct seat *other = device_seat(o, str_c(s->conversation), false);
-		is_here = is_here || (o->in_doubt && strcmp(o->id, mine->primary) == 0);
 		if (other == NULL || !other->joined) continue;
 		const struct lead *theirs = device_lead(o, other->session);
 		is_here = is_here || strcmp(o->id, mine->primary) == 0;
@@ -238,6 +244,20 @@ static void check_primaries(void)
 		}
 }
 
+/* A session that was said to be cleared is so for everybody. */
+static void check_cleared(void *ctx, struct str session)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	(void)ctx;
+	for (int i = 0; i < plan.ndevices; i++) {
+		const struct kept *k = device_kept(plan.devices[i], "Session", session);
+		EXPECT("a cleared session is cleared everywhere",
+		       k == NULL || k->deleted || str_eq(field(k, "state", &b), STR("killed")),
+		       "%s has session %.*s as %s", plan.devices[i]->name, STR_ARG(session), b.p);
+	}
+	buf_release(&b);
+}
+
 void finale(int64_t *lost_bytes)
 {
 	int n = plan.ndevices;
@@ -248,6 +268,8 @@ void finale(int64_t *lost_bytes)
 	converge(true);
 	ask_for_primaries();
 	check_primaries();
+	book_cleared_each(check_cleared, NULL);
+	book_check_steps();
 	note("everybody has converged");
 	for (int u = 0; u < plan.nusers; u++) plan_add_device(u);
 	converge(true);

@@ -17,12 +17,13 @@ static const struct {
 	const char *key;
 	int64_t value;
 } short_limits[] = {
-	{"pingMs", 4000},       {"backoffMs", 100},
-	{"backoffMaxMs", 1000}, {"primaryGraceMs", 1500},
-	{"heartbeatMs", 2000},  {"lockMs", 3000},
-	{"duplicateMs", 2000},  {"firstTokenMs", 3000},
-	{"streamIdleMs", 2000}, {"deviceQueueBytes", 16384},
-	{"pageRecords", 20},    {"attempts", 3},
+	{"pingMs", 4000},         {"backoffMs", 100},
+	{"backoffMaxMs", 1000},   {"primaryGraceMs", 1500},
+	{"heartbeatMs", 2000},    {"lockMs", 3000},
+	{"duplicateMs", 2000},    {"firstTokenMs", 3000},
+	{"streamIdleMs", 2000},   {"deviceQueueBytes", 16384},
+	{"pageRecords", 20},      {"attempts", 3},
+	{"retryHorizonMs", 8000},
 };
 
 void house_open(void)

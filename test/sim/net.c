@@ -69,6 +69,7 @@ struct http_req {
 	int status;
 	http_fn then;
 	void *ctx;
+	LIST_ENTRY(http_req) link; /* with `then`, from its arrival until it is answered */
 };
 
 struct http_server {
@@ -87,6 +88,7 @@ static struct {
 	struct http_server *server;
 	bool listens;
 	LIST_HEAD(, wire) wires; /* not broken */
+	LIST_HEAD(, http_req) asked;
 	STAILQ_HEAD(inputs, input) inputs;
 	int64_t life; /* of the daemon; what was planned in another is void */
 } n = {.inputs = STAILQ_HEAD_INITIALIZER(n.inputs)};
@@ -285,6 +287,7 @@ static void request_arrives(void *arg)
 	if (w != NULL && w->device_gone) cut(w);
 	if (w != NULL && w->broken) return; /* it broke, or was given up, before it stood */
 	if (n.listens && passes(r->from)) {
+		if (r->then != NULL) LIST_INSERT_HEAD(&n.asked, r, link);
 		give(IN_REQUEST, w, r, NULL);
 	} else if (w != NULL) {
 		cut(w);
@@ -345,14 +348,18 @@ void net_daemon_died(void)
 {
 	struct wire *w;
 	struct input *i;
+	struct http_req *r;
 	n.listens = false;
 	n.server = NULL;
 	n.life++;
 	while ((i = STAILQ_FIRST(&n.inputs)) != NULL) {
 		STAILQ_REMOVE_HEAD(&n.inputs, link);
-		if (i->req != NULL && i->req->then != NULL) after(travel(i->req->from), answer_arrives, i->req);
 		free(i->piece);
 		free(i);
+	}
+	while ((r = LIST_FIRST(&n.asked)) != NULL) {
+		LIST_REMOVE(r, link);
+		after(travel(r->from), answer_arrives, r); /* status 0: nobody answers it any more */
 	}
 	while ((w = LIST_FIRST(&n.wires)) != NULL) {
 		LIST_REMOVE(w, link);
@@ -483,6 +490,7 @@ void http_answer(struct http_req *r, int status, const char *content_type, const
 	(void)content_type;
 	(void)headers;
 	if (r->is_over) return;
+	if (r->then != NULL) LIST_REMOVE(r, link);
 	r->is_over = true;
 	r->status = status;
 	buf_init(&r->answer, BUF_NO_LIMIT);

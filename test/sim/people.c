@@ -208,6 +208,24 @@ static void op_project(void)
 		NULL);
 }
 
+/* A conversation is put into a project, which may be there or not. */
+static void op_file(void)
+{
+	char fields[60], name[48];
+	struct device *d = plan_device();
+	struct str c = d != NULL ? plan_conversation(d) : STR_NONE;
+	if (d == NULL || device_kept(d, "Conversation", c) == NULL) return;
+	(void)str_copy(c, name, sizeof name);
+	(void)snprintf(fields, sizeof fields, "{\"projectId\":\"project-%d-%d\"}", d->user, (int)pick(3));
+	if (d->app != NULL) app_save(d, "Conversation", name, fields);
+	else
+		(void)device_wish(d, "record:save",
+				  MEMBERS("\"policy\":\"changedKeys\",\"records\":[{\"type\":\"Conversation\","
+					  "\"name\":\"%s\",\"fields\":%s}]",
+					  name, fields),
+				  NULL);
+}
+
 /* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
 static void op_join(void)
@@ -239,10 +257,20 @@ static void op_clear(void)
 	struct seat *s = d != NULL ? joined_seat(d) : NULL;
 	if (s == NULL) return;
 	if (d->app != NULL) {
-		app_clear(d, s->session);
+		app_clear(d, false, s->session);
 		return;
 	}
 	(void)device_wish(d, "session:clear", MEMBERS("\"sessionId\":\"%s\"", s->session), NULL);
+}
+
+static void op_clear_project(void)
+{
+	char id[40];
+	struct device *d = plan_device();
+	if (d == NULL) return;
+	(void)snprintf(id, sizeof id, "project-%d-%d", d->user, (int)pick(3));
+	if (d->app != NULL) app_clear(d, true, id);
+	else (void)device_wish(d, "session:clear", MEMBERS("\"projectId\":\"%s\"", id), NULL);
 }
 
 static void op_primary(void)
@@ -270,16 +298,21 @@ static void op_lock(void)
 	struct device *d = plan_device();
 	struct seat *s = d != NULL ? joined_seat(d) : NULL;
 	if (s == NULL) return;
-	(void)device_say(d, "session:lock",
-			 MEMBERS("\"sessionId\":\"%s\",\"ttlMs\":%d,\"waitMs\":%d", s->session,
-				 (int)pick_between(100, 3000), chance(500) ? 0 : (int)pick_between(1, 3000)));
+	int64_t ttl_ms = pick_between(100, 3000), wait_ms = chance(500) ? 0 : pick_between(1, 3000);
+	if (d->app != NULL) app_lock(d, s->session, ttl_ms, wait_ms);
+	else
+		(void)device_say(d, "session:lock",
+				 MEMBERS("\"sessionId\":\"%s\",\"ttlMs\":%lld,\"waitMs\":%lld", s->session,
+					 (long long)ttl_ms, (long long)wait_ms));
 }
 
 static void op_unlock(void)
 {
 	struct device *d = plan_device();
 	struct seat *s = d != NULL ? joined_seat(d) : NULL;
-	if (s != NULL) (void)device_say(d, "session:unlock", MEMBERS("\"sessionId\":\"%s\"", s->session));
+	if (s == NULL) return;
+	if (d->app != NULL) app_unlock(d, s->session);
+	else (void)device_say(d, "session:unlock", MEMBERS("\"sessionId\":\"%s\"", s->session));
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
@@ -304,6 +337,20 @@ static void op_stop(void) { ask_of_request("request:stop"); }
 static void op_retry(void) { ask_of_request("request:retry"); }
 static void op_get(void) { ask_of_request("request:get"); }
 
+/* From somewhere in what was streamed of it, of one attempt or another. */
+static void op_attach(void)
+{
+	static const char *const kinds[] = {"text", "thinking"};
+	struct device *d = plan_device();
+	const char *id = d != NULL ? known_request(d) : NULL, *kind = kinds[chance(200)];
+	int64_t attempt = chance(700) ? 1 : pick_between(1, 4);
+	if (id == NULL) return;
+	int64_t shown = book_streamed(str_c(id), attempt, str_c(kind));
+	(void)device_say(d, "message:attach",
+			 MEMBERS("\"requestId\":\"%s\",\"attempt\":%lld,\"kind\":\"%s\",\"offset\":%lld", id,
+				 (long long)attempt, kind, (long long)(chance(500) ? 0 : pick((uint64_t)shown + 1))));
+}
+
 static void op_queue(void)
 {
 	static const char *const verbs[] = {"queue:list",  "queue:pause",  "queue:resume",
@@ -321,15 +368,22 @@ static void op_queue(void)
 
 static void op_auto(void)
 {
-	static const char *const verbs[] = {"auto:start", "auto:pause", "auto:resume", "auto:stop"};
+	static const char *const verbs[] = {"auto:start", "auto:start", "auto:pause", "auto:resume", "auto:stop"};
+	static const char *const modes[] = {"messages", "smart_stop", "until_completion", "hybrid", "time"};
 	struct device *d = plan_device();
 	struct seat *s = d != NULL ? joined_seat(d) : NULL;
 	size_t verb = pick(ARRAY_LEN(verbs));
 	if (s == NULL) return;
-	(void)device_say(d, verbs[verb],
-			 verb == 0 ? MEMBERS("\"sessionId\":\"%s\",\"mode\":\"count\",\"limits\":{\"messages\":%d}",
-					     s->session, (int)pick_between(1, 6))
-				   : MEMBERS("\"sessionId\":\"%s\"", s->session));
+	(void)MEMBERS("\"sessionId\":\"%s\"", s->session);
+	if (verb < 2)
+		(void)buf_addf(&members,
+			       ",\"mode\":\"%s\",\"limits\":{\"maxMessages\":%d,\"maxMs\":%d},\"params\":{\"request\":"
+			       "{\"model\":\"local:test\",\"params\":{\"tokens\":%d}},\"opening\":\"let us begin\"}",
+			       modes[pick(ARRAY_LEN(modes))], (int)pick_between(1, 8), (int)pick_between(1000, 30000),
+			       (int)pick_between(1, 30));
+	(void)device_say(d, verbs[verb], buf_str(&members));
+	/* A run goes on from an answer. */
+	if (verb < 2) send_text(d, str_c(s->conversation), str_c(s->session), "what is next?", true, "", false, 0);
 }
 
 /* ---- devices ----------------------------------------------------------------------------------------------------- */
@@ -360,6 +414,13 @@ static void op_query(void)
 	if (d != NULL) (void)device_say(d, "record:query", STR("\"recordType\":\"Message\",\"limit\":10"));
 }
 
+static void op_revoke(void)
+{
+	struct device *d = plan_device(), *other = plan_device();
+	if (d == NULL || other == NULL || d->user != other->user || plan.nrevoked == REVOKED_MAX) return;
+	other->is_doomed |= device_say(d, "device:revoke", MEMBERS("\"deviceId\":\"%s\"", other->id));
+}
+
 static void op_give_up(void)
 {
 	struct device *d = plan_device();
@@ -380,6 +441,8 @@ const struct op people_ops[] = {
 	{"join", 14, op_join},
 	{"leave", 3, op_leave},
 	{"clear", 2, op_clear},
+	{"file", 2, op_file},
+	{"clear a project", 1, op_clear_project},
 	{"primary", 6, op_primary},
 	{"typing", 2, op_typing},
 	{"lock", 4, op_lock},
@@ -388,11 +451,13 @@ const struct op people_ops[] = {
 	{"retry", 4, op_retry},
 	{"get", 1, op_get},
 	{"queue", 4, op_queue},
-	{"auto", 4, op_auto},
+	{"attach", 4, op_attach},
+	{"auto", 12, op_auto},
 	{"online", 8, op_online},
 	{"sync", 2, op_sync},
 	{"list", 1, op_list},
 	{"query", 1, op_query},
+	{"revoke", 1, op_revoke},
 	{"give up", 2, op_give_up},
 };
 const size_t people_op_count = ARRAY_LEN(people_ops);

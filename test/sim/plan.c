@@ -32,13 +32,33 @@ static void nothing(void *ctx, int status, struct str body)
 	(void)body;
 }
 
+static struct device *new_device(int user)
+{
+	struct device *d = device_new(plan.nmade++, user);
+	d->is_app = !plan.calm && chance(500); /* one that comes at the end is the measure of the others */
+	plan_network(d);
+	return d;
+}
+
 void plan_add_device(int user)
 {
-	struct device *d = device_new(plan.ndevices, user);
-	d->is_app = !plan.calm && chance(500); /* one that comes late is the measure of the others */
-	plan_network(d);
-	plan.devices[plan.ndevices++] = d;
+	struct device *d = plan.devices[plan.ndevices++] = new_device(user);
 	device_pair(d);
+}
+
+void plan_revoked(struct str device_id)
+{
+	for (int i = 0; i < plan.ndevices; i++) {
+		struct device *d = plan.devices[i];
+		if (!str_eq(str_c(d->id), device_id)) continue;
+		note("%s: is revoked", d->name);
+		d->revoked_on = d->connection;
+		plan.revoked[plan.nrevoked++] = d;
+		d = plan.devices[i] = new_device(d->user);
+		d->came_late = true;
+		device_pair(d);
+		return;
+	}
 }
 
 static void begin(void)

@@ -8,6 +8,7 @@
 #include "sim/device.h"
 
 #define DEVICES_MAX 8
+#define REVOKED_MAX 8
 #define CONVERSATIONS 3
 
 struct op {
@@ -22,7 +23,8 @@ extern const size_t fault_op_count;
 
 struct plan {
 	struct device *devices[DEVICES_MAX + 2];
-	int ndevices, nusers;
+	struct device *revoked[REVOKED_MAX];
+	int ndevices, nrevoked, nusers, nmade;
 	bool calm; /* the faults have stopped */
 };
 extern struct plan plan;
@@ -34,6 +36,7 @@ void plan_run(int64_t *lost_bytes);
 struct device *plan_device(void);                     /* any that is paired */
 struct str plan_conversation(const struct device *d); /* one of its user's; dies with the next call */
 void plan_add_device(int user);                       /* pairs it; it is connected soon */
+void plan_revoked(struct str device_id);              /* it is; another one is paired in its place */
 void run_until(int64_t until_us);
 void finale(int64_t *lost_bytes);    /* finale.c: the faults stop, and what must hold then */
 void plan_calm(void);                /* faults.c: everything is whole again */

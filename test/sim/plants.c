@@ -2,8 +2,11 @@
  * of them. And the zombie: a worker that was thought dead and says again how its attempt ended. Without a plant nothing
  * here changes anything. */
 #include "base/clock.h"
+#include "device/automatic.h"
+#include "device/pairing.h"
 #include "relay/commands.h"
 #include "relay/relay.h"
+#include "server/server.h"
 #include "sim/house.h"
 #include "sim/zombie.h"
 
@@ -39,6 +42,35 @@ enum err __wrap_cmd_send_run(struct txn *t, struct store_op *op)
 	enum err e = __real_cmd_send_run(t, op);
 	c->message_id = id;
 	return e;
+}
+
+/* ---- devices and what they drive --------------------------------------------------------------------------------- */
+
+void __real_session_leave(struct peer *p, struct join *j);
+void __wrap_session_leave(struct peer *p, struct join *j);
+enum err __real_cmd_revoke_run(struct txn *t, struct store_op *op);
+enum err __wrap_cmd_revoke_run(struct txn *t, struct store_op *op);
+enum err __real_automatic_judge(const struct automatic *a, const struct session *s, uint32_t zone, int64_t conv,
+				const struct automatic_message *m, struct automatic_refusal *out);
+enum err __wrap_automatic_judge(const struct automatic *a, const struct session *s, uint32_t zone, int64_t conv,
+				const struct automatic_message *m, struct automatic_refusal *out);
+
+/* Only a hello leaves from another file than the function's own. */
+void __wrap_session_leave(struct peer *p, struct join *j)
+{
+	if (!planted(PLANT_KEPT_SEAT)) __real_session_leave(p, j);
+}
+
+enum err __wrap_cmd_revoke_run(struct txn *t, struct store_op *op)
+{
+	return planted(PLANT_OPEN_DOOR) ? OK : __real_cmd_revoke_run(t, op);
+}
+
+enum err __wrap_automatic_judge(const struct automatic *a, const struct session *s, uint32_t zone, int64_t conv,
+				const struct automatic_message *m, struct automatic_refusal *out)
+{
+	enum err e = __real_automatic_judge(a, s, zone, conv, m, out);
+	return planted(PLANT_NO_RUN) && (e == ERR_AUTO_STOPPED || e == ERR_ANSWERED) ? OK : e;
 }
 
 /* ---- zombies ----------------------------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
 
 set(sim_wraps clock_gettime getrandom flock prctl setrlimit _exit pthread_create pthread_join pthread_cond_wait
 	pthread_cond_timedwait pthread_cond_signal pthread_cond_broadcast
-	cmd_send_run cmd_finish_run store_submit relay_committed)
+	cmd_send_run cmd_finish_run cmd_revoke_run automatic_judge session_leave store_submit relay_committed)
 
 if(TARGET roost_server AND TARGET roost_client)
 	file(GLOB sim_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/test/sim/*.c)

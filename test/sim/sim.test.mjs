@@ -60,10 +60,13 @@ describe("the simulator", { timeout: all ? 7_000_000 : 550_000 }, () => {
 		["no-fence", /an attempt that is over ends nothing/],
 		["no-term", /an automatic message comes from the term's primary/],
 		["lost-page", /nothing acknowledged is lost, on any device/],
+		["kept-seat", /where devices are joined, one is primary/, 400],
+		["no-run", /each step of a run follows|a run only counts up|an answer is followed once/],
+		["open-door", /who was revoked does not come back|everybody converges/],
 	];
-	for (const [plant, promise] of controls) {
+	for (const [plant, promise, seeds = 150] of controls) {
 		test(`a planted fault is noticed: ${plant}`, async () => {
-			const { status, stdout } = await sim(1, 150, "--plant", plant);
+			const { status, stdout } = await sim(1, seeds, "--plant", plant);
 			assert.equal(status, 1, `${plant} was not noticed`);
 			assert.match(stdout, promise);
 			assert.match(stdout, /again: \.\/dev sim --seeds (\d+)\.\.\1 /);

@@ -23,7 +23,10 @@
 	X(PLANT_NO_DEDUP, "no-dedup", "a message id that is there already is taken for a new one")                     \
 	X(PLANT_NO_FENCE, "no-fence", "an attempt that was superseded may end its request")                            \
 	X(PLANT_NO_TERM, "no-term", "automatic messages are taken from any device")                                    \
-	X(PLANT_LOST_PAGE, "lost-page", "a page of the feed is lost while its cursor is kept")
+	X(PLANT_LOST_PAGE, "lost-page", "a page of the feed is lost while its cursor is kept")                         \
+	X(PLANT_KEPT_SEAT, "kept-seat", "a device keeps the seats its hello does not name")                            \
+	X(PLANT_NO_RUN, "no-run", "an automatic message is taken whatever became of its run and answer")               \
+	X(PLANT_OPEN_DOOR, "open-door", "a revoked device stays what it was")
 enum plant {
 #define X(sym, name, what) sym,
 	PLANT_MAP(X)

@@ -1,22 +1,6 @@
 /* The device's core, fed with frames and time: the outbox and its refusals, and the connection. */
 #include "client/core.h"
-#include "core_gear.h"
-
-static struct gear *g;
-
-static int setup(void **state)
-{
-	(void)state;
-	g = gear_new("me", 1);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	gear_free(g);
-	return 0;
-}
+#include "core_one.h"
 
 static struct id send_text(const char *conversation, const char *text)
 {
@@ -41,8 +25,6 @@ static void refuse(const char *type, const char *rest)
 	gear_feed(g, "{\"type\":\"error\",\"re\":%lld,\"message\":\"no\",%s}", (long long)gear_last_id(g, type), rest);
 }
 
-static void drop(void) { core_disconnected(g->c, 1006, ERR_UNAVAILABLE, NULL, g->now); }
-
 static void reconnect(void)
 {
 	drop();
@@ -57,9 +39,6 @@ static struct core_entry only_entry(void)
 	assert_false(core_outbox_next(g->c, e.number, &more));
 	return e;
 }
-
-#define SEES(log, what) assert_non_null(strstr(log, what))
-#define SEES_NOT(log, what) assert_null(strstr(log, what))
 
 /* ---- outbox ----------------------------------------------------------------------------------------------------- */
 
@@ -174,6 +153,14 @@ static void the_wait_after_refusals_grows(void **state)
 		g->now.boot_ms += wait;
 		core_frame(g->c, STR("{\"type\":\"pong\"}"), g->now);
 	}
+	/* What is taken ends the row of refusals. */
+	struct core_entry first = only_entry();
+	struct id id = {.s = ""};
+	assert_true(str_copy(first.name, id.s, sizeof id.s));
+	ack(&id, 5);
+	send_text("c1", "y");
+	refuse("message:send", "\"code\":\"overloaded\",\"retryable\":true,\"retryAfterMs\":0");
+	assert_in_range(only_entry().next_ms - g->now.boot_ms, 250, 500);
 }
 
 static void a_locked_session_delays_only_its_own_messages(void **state)
@@ -525,6 +512,23 @@ static void a_message_names_the_session_it_was_typed_in(void **state)
 	assert_string_equal(only_entry().session.p, "s1");
 }
 
+/* Nobody typed it, so nobody is asked what to do with it. */
+static void an_automatic_message_that_is_a_duplicate_goes(void **state)
+{
+	(void)state;
+	gear_online(g, 1);
+	assert_int_equal(core_join(g->c, STR("c1"), g->now, NULL), OK);
+	gear_feed(g,
+		  "{\"type\":\"session:state\",\"re\":%lld,\"conversationId\":\"c1\",\"session\":{\"name\":\"s1\"},"
+		  "\"primary\":{\"deviceId\":\"me\",\"term\":1},\"lock\":null,\"running\":[]}",
+		  (long long)gear_last_id(g, "session:join"));
+	struct core_message m = {.conversation = STR("c1"), .text = STR("go on"), .automatic = true};
+	assert_int_equal(core_send(g->c, &m, g->now, NULL, NULL), OK);
+	refuse("message:send", "\"code\":\"duplicate_message\",\"messageId\":\"m0\",\"deviceId\":\"other\"");
+	SEES(gear_log(g), "entry gone duplicate_message [go on]");
+	assert_int_equal(core_status(g->c).held, 0);
+}
+
 /* ---- the connection --------------------------------------------------------------------------------------------- */
 
 static void it_connects_again_with_growing_waits(void **state)
@@ -588,6 +592,38 @@ static void it_stops_for_good_when_told(void **state)
 	}
 	core_start(g->c, g->now); /* a new token */
 	SEES(gear_log(g), "connect\n");
+}
+
+static void why_a_hello_was_refused_is_told_and_stays(void **state)
+{
+	(void)state;
+	core_start(g->c, g->now);
+	core_connected(g->c, g->now);
+	refuse("device:hello", "\"code\":\"forbidden\",\"retryable\":false");
+	drop();
+	SEES(gear_log(g), "stopped forbidden");
+	assert_int_equal(core_status(g->c).failed, ERR_FORBIDDEN);
+	assert_true(str_eq(core_status(g->c).sentence, STR("no")));
+}
+
+static void the_daemon_may_say_how_long_to_stay_away(void **state)
+{
+	struct errinfo info;
+	(void)state;
+	gear_online(g, 1);
+	(void)err_set(&info, ERR_OVERLOADED, "too many");
+	for (int64_t asked = 20000; asked <= 2000000; asked *= 100) {
+		info.retry_after_ms = asked;
+		core_disconnected(g->c, 1013, ERR_OVERLOADED, &info, g->now);
+		assert_int_equal(core_status(g->c).next_try_ms - g->now.boot_ms, MIN(asked, 60000)); /* not for ever */
+		gear_pass(g, MIN(asked, 60000));
+		gear_online(g, 1);
+	}
+	/* And a caller whose clock was read too early does not turn it back. */
+	struct core_now early = {.boot_ms = 1, .wall_ms = g->now.wall_ms};
+	info.retry_after_ms = 0;
+	core_disconnected(g->c, 1006, ERR_UNAVAILABLE, &info, early);
+	assert_true(core_status(g->c).next_try_ms > g->now.boot_ms);
 }
 
 static void silence_is_asked_and_then_given_up(void **state)
@@ -692,8 +728,6 @@ static void the_status_says_what_a_person_wants_to_know(void **state)
 	assert_int_equal(core_status(g->c).failed, OK);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -718,6 +752,7 @@ int main(void)
 		TEST(edits_of_a_held_message_go_when_it_goes),
 		TEST(discarding_a_message_takes_its_edits_along),
 		TEST(an_edit_of_a_refused_automatic_message_is_not_dropped_with_it),
+		TEST(an_automatic_message_that_is_a_duplicate_goes),
 		TEST(an_unsent_message_is_deleted_by_dropping_it),
 		TEST(what_may_have_arrived_is_not_dropped),
 		TEST(a_deletion_of_what_is_gone_is_done),
@@ -726,6 +761,8 @@ int main(void)
 		TEST(it_connects_again_with_growing_waits),
 		TEST(waits_differ_between_devices),
 		TEST(it_stops_for_good_when_told),
+		TEST(why_a_hello_was_refused_is_told_and_stays),
+		TEST(the_daemon_may_say_how_long_to_stay_away),
 		TEST(silence_is_asked_and_then_given_up),
 		TEST(with_something_under_way_silence_is_noticed_sooner),
 		TEST(a_frame_too_large_for_the_daemon_does_not_come_back_for_ever),

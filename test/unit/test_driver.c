@@ -100,6 +100,22 @@ static void acked(int ord)
 
 static int sends(void) { return gear_count(gear_log(g), "> {\"type\":\"message:send\""); }
 
+static void what_is_under_way_elsewhere_is_no_matter(void **state)
+{
+	(void)state;
+	assert_int_equal(core_join(g->c, STR("c2"), g->now, NULL), OK);
+	gear_feed(g,
+		  "{\"type\":\"session:state\",\"re\":%lld,\"conversationId\":\"c2\",\"session\":{\"name\":\"s2\"},"
+		  "\"primary\":{\"deviceId\":\"me\",\"term\":1},\"lock\":null,\"running\":[]}",
+		  (long long)gear_last_id(g, "session:join"));
+	struct core_message m = {.conversation = STR("c2"), .text = STR("there"), .automatic = true};
+	assert_int_equal(core_send(g->c, &m, g->now, NULL, NULL), OK);
+	(void)gear_log(g);
+	run_is("\"state\":\"running\",\"params\":{}");
+	answer("a1", 2, "Pigeons carry letters.");
+	assert_int_equal(sends(), 1);
+}
+
 static void an_answer_is_followed_with_term_and_parent(void **state)
 {
 	(void)state;
@@ -233,6 +249,7 @@ static void without_an_app_to_ask_it_pauses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		E(what_is_under_way_elsewhere_is_no_matter),
 		E(an_answer_is_followed_with_term_and_parent),
 		E(while_one_is_under_way_no_other_is_made),
 		E(who_is_not_primary_watches_and_goes_on_when_it_is),
