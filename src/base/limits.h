@@ -28,7 +28,7 @@
 	X(joined_sessions,          "joinedSessions",          64,           1,           1000,         "sessions", "sessions one device is joined to") \
 	X(running_per_provider,     "runningPerProvider",      64,           1,           4096,         "requests", "provider calls at once to one provider, unless the provider says otherwise") \
 	X(open_requests,            "openRequests",            256,          1,           100000,       "requests", "requests of one conversation that are not finished") \
-	X(attempts,                 "attempts",                5,            1,           100,          "attempts", "tries at one request before it fails") \
+	X(attempts,                 "attempts",                5,            1,           100,          "attempts", "tries at one request before it fails; those that met a limiting or overloaded provider do not count") \
 	X(device_queue_bytes,       "deviceQueueBytes",        1 << 20,      4096,        64 << 20,     "bytes", "unsent data for one device before its stream is reset") \
 	X(writer_queue_bytes,       "writerQueueBytes",        64 << 20,     1 << 20,     1LL << 30,    "bytes", "commands waiting for the store") \
 	X(unfinished_bytes,         "unfinishedBytes",         64 << 20,     1 << 20,     1LL << 30,    "bytes", "unfinished WebSocket messages and HTTP bodies of all connections together") \
@@ -41,9 +41,15 @@
 	X(connect_ms,               "connectMs",               10000,        10,          600000,       "ms",   "connecting to a provider")    \
 	X(first_token_ms,           "firstTokenMs",            120000,       10,          3600000,      "ms",   "from a provider call to its first text") \
 	X(stream_idle_ms,           "streamIdleMs",            60000,        10,          3600000,      "ms",   "silence in the middle of an answer") \
+	X(agent_grace_ms,           "agentGraceMs",            2000,         10,          600000,       "ms",   "from asking a command-line agent to end to killing it") \
+	X(permission_ms,            "permissionMs",            120000,       100,         86400000,     "ms",   "how long an agent's question waits for a person before it is refused") \
 	X(answer_ms,                "answerMs",                1800000,      100,         86400000,     "ms",   "one attempt as a whole")      \
-	X(backoff_ms,               "backoffMs",               500,          1,           600000,       "ms",   "the first wait after a failed attempt; doubles, with jitter") \
+	X(backoff_ms,               "backoffMs",               500,          1,           600000,       "ms",   "longest first wait after a failed attempt; doubles, and each wait is a random part of it") \
 	X(backoff_max_ms,           "backoffMaxMs",            30000,        1,           3600000,      "ms",   "the longest wait between attempts") \
+	X(retry_horizon_ms,         "retryHorizonMs",          600000,       0,           86400000,     "ms",   "from a request's first failure to the last moment at which another attempt may begin") \
+	X(circuit_failures,         "circuitFailures",         5,            1,           1000,         "failures", "failures in a row after which a provider is left alone for a while") \
+	X(circuit_window_ms,        "circuitWindowMs",         60000,        100,         3600000,      "ms",   "longest time between two such failures") \
+	X(circuit_ms,               "circuitMs",               5000,         1,           3600000,      "ms",   "how long a provider is left alone at first; doubles up to backoffMaxMs") \
 	X(duplicate_ms,             "duplicateMs",             5000,        0,           600000,       "ms",   "in which the same text from another device is taken for a duplicate; 0 is off") \
 	X(duplicate_entries,        "duplicateEntries",        1 << 20,     16,          1 << 24,      "messages", "recent messages that another device's text is compared with") \
 	X(heartbeat_ms,             "heartbeatMs",             4000,        100,         600000,       "ms",   "silence after which a primary device gives way to the next one") \

@@ -10,7 +10,7 @@
 
 #include "base/base.h"
 
-#define EVENT_OF_REQUEST "requestId conversationId attempt model textBytes code error"
+#define EVENT_OF_REQUEST "requestId conversationId attempt model textBytes code error class providerRequestId"
 
 /* clang-format off */
 /* type                             fields                             when */
@@ -38,6 +38,9 @@
 	X("request.failed",        EVENT_OF_REQUEST,                  "it was given up")                                               \
 	X("request.stopped",       EVENT_OF_REQUEST,                  "it was stopped; what had come is kept")                         \
 	X("request.found",         EVENT_OF_REQUEST,                  "the sweep found work whose nudge was lost")                     \
+	X("request.paced",         EVENT_OF_REQUEST,                  "it waits for what error names: a limit, or its provider's circuit") \
+	X("circuit.opened",        EVENT_OF_REQUEST,                  "its provider is left alone for a while")                        \
+	X("circuit.closed",        EVENT_OF_REQUEST,                  "its provider works again")                                      \
 	X("watchdog.sweep",        "lateMs",                          "the sweep did not answer; another was started")                 \
 	X("watchdog.worker",       EVENT_OF_REQUEST,                  "an attempt made no progress and was ended")                     \
 	X("watchdog.stream",       "error",                           "the writing of streams was stuck and was begun anew")           \

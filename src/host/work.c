@@ -74,38 +74,44 @@ static void on_done(void *ctx, const struct call_outcome *o)
 	r->call = NULL;
 	if (r->frozen) return;
 	struct call_end end = {.err = o->err,
+			       .fail = o->fail,
 			       .retryable = o->retryable,
-			       .usage_estimated = o->usage.estimated,
 			       .info = &o->info,
-			       .input_tokens = o->usage.input_tokens,
-			       .output_tokens = o->usage.output_tokens,
-			       .finish_reason = o->finish_reason};
+			       .usage = o->usage,
+			       .finish_reason = o->finish_reason,
+			       .request_id = o->request_id};
 	relay_call_done(r->work->relay, r->job, &end, work_now(r->work));
 	work_kick(r->work);
 	free(r);
 }
 
+static void on_rates(void *ctx, const struct rates *seen)
+{
+	struct running *r = ctx;
+	if (!r->frozen) relay_call_rates(r->work->relay, r->job, seen, work_now(r->work));
+}
+
 static void *call_start(void *ctx, struct job *j, const struct talk_message *messages, size_t n)
 {
-	static const struct call_hooks hooks = {on_connected, on_text, on_done};
+	static const struct call_hooks hooks = {
+		.connected = on_connected, .rates = on_rates, .text = on_text, .done = on_done};
 	struct work *w = ctx;
 	struct running *r = xcalloc(1, sizeof *r);
 	const struct request *q = job_request(j);
-	struct call_message *list = xmalloc(xmul(MAX(n, (size_t)1), sizeof *list));
-	struct json_doc *params = NULL;
+	struct prompt_message *list = xmalloc(xmul(MAX(n, (size_t)1), sizeof *list));
 	for (size_t i = 0; i < n; i++)
-		list[i] = (struct call_message){.role = talk_role_name(messages[i].role), .text = messages[i].text};
-	if (q->params.n > 0 && json_parse(q->params, &params, NULL) != OK) params = NULL;
+		list[i] =
+			(struct prompt_message){talk_role_name(messages[i].role), messages[i].text, messages[i].parts};
 	*r = (struct running){.work = w, .job = j, .frozen = w->freeze_worker};
 	w->freeze_worker = false;
-	struct call_spec spec = {.model = q->model,
+	struct call_spec spec = {.model = q->serving,
 				 .messages = list,
 				 .nmessages = n,
-				 .params = json_root(params),
+				 .params = q->params,
+				 .data_dir = w->o.data_dir,
 				 .seed = hash64(job_request_id(j), 0),
 				 .attempt = q->attempt};
 	r->call = provider_call_start(w->o.providers, &spec, &hooks, r);
-	json_free(params);
 	free(list);
 	return r;
 }
@@ -147,10 +153,14 @@ static void event(void *ctx, const char *type, const struct job *j, enum err e, 
 	}
 	const struct request *q = job_request(j);
 	const struct turn *t = job_turn(j);
+	enum fail fail = job_fail(j);
+	struct str call_id = job_call_id(j);
 	journal_event(w->o.journal, type, EVS("requestId", job_request_id(j)),
-		      EVS("conversationId", q->conversation_id), EVI("attempt", q->attempt), EVS("model", q->model),
+		      EVS("conversationId", q->conversation_id), EVI("attempt", q->attempt), EVS("model", q->serving),
 		      EVI("textBytes", t->said[TURN_TEXT].n), EVS("code", e == OK ? STR_NONE : str_c(err_code(e))),
-		      EVS("error", detail.n > 0 ? detail : STR_NONE));
+		      EVS("error", detail.n > 0 ? detail : STR_NONE),
+		      EVS("class", e == OK || fail == FAIL_NONE ? STR_NONE : str_c(fail_name(fail))),
+		      EVS("providerRequestId", call_id.n > 0 ? call_id : STR_NONE));
 }
 
 static const struct relay_effects effects = {
@@ -167,6 +177,12 @@ static int provider_of(void *ctx, struct str model)
 {
 	struct work *w = ctx;
 	return providers_index(w->o.providers, model);
+}
+
+static void limits_of(void *ctx, struct str model, struct rate_limits *configured, struct rate_limits *usual)
+{
+	struct work *w = ctx;
+	providers_limits(w->o.providers, model, configured, usual);
 }
 
 /* ---- timers ----------------------------------------------------------------------------------------------------- */
@@ -346,8 +362,11 @@ struct work *work_new(const struct work_options *o)
 {
 	struct work *w = xcalloc(1, sizeof *w);
 	size_t n = providers_count(o->providers);
-	int64_t *slots = xcalloc(n, sizeof *slots);
-	for (size_t i = 0; i < n; i++) slots[i] = providers_concurrency(o->providers, (int)i);
+	struct provider_terms *terms = xcalloc(n, sizeof *terms);
+	for (size_t i = 0; i < n; i++)
+		terms[i] = (struct provider_terms){.slots = providers_concurrency(o->providers, (int)i),
+						   .limits = providers_limits_of_all(o->providers, (int)i),
+						   .has_circuit = providers_is_remote(o->providers, (int)i)};
 	w->o = *o;
 	w->armed_ms = INT64_MAX;
 	w->freeze_nudge = fault_is("ROOST_TEST_FREEZE", "nudge");
@@ -357,13 +376,14 @@ struct work *work_new(const struct work_options *o)
 	struct relay_config rc = {.limits = o->limits,
 				  .incarnation = store_incarnation(o->store),
 				  .nproviders = n,
-				  .slots = slots,
+				  .providers = terms,
 				  .seed = random_u64(),
 				  .provider_of = provider_of,
+				  .limits_of = limits_of,
 				  .effects = &effects,
 				  .ctx = w};
 	w->relay = relay_new(&rc);
-	free(slots);
+	free(terms);
 	uv_timer_init(o->loop, &w->due);
 	uv_timer_init(o->loop, &w->sweep);
 	uv_timer_init(o->loop, &w->watch);
@@ -436,13 +456,13 @@ void work_start(struct work *w, void (*ready)(void *ctx, enum err e), void *ctx)
 	store_read(w->o.store, &k->op);
 }
 
-void work_admit(struct work *w, const struct job_info *info, int reserved)
+void work_admit(struct work *w, const struct job_info *info, int hold)
 {
 	if (w->freeze_nudge) {
 		w->freeze_nudge = false;
-		if (reserved >= 0) relay_unreserve(w->relay, reserved, work_now(w));
+		if (hold >= 0) relay_unreserve(w->relay, hold, work_now(w));
 	} else {
-		relay_admit(w->relay, info, reserved, work_now(w));
+		relay_admit(w->relay, info, hold, work_now(w));
 	}
 	work_kick(w);
 }

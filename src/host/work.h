@@ -22,6 +22,7 @@ struct work_options {
 	struct store *store;
 	struct providers *providers;
 	struct journal *journal; /* NULL: none is kept */
+	struct str data_dir;   /* attachments are in its assets/ */
 	/* What devices are to see. */
 	void (*publish)(void *ctx, const struct delta *d);
 	void (*state)(void *ctx, struct job *j);
@@ -38,7 +39,7 @@ void work_stop(struct work *w);
 void work_free(struct work *w); /* after store_close; the memory goes with the loop's next turn */
 
 /* relay_admit, then work_kick. */
-void work_admit(struct work *w, const struct job_info *info, int reserved);
+void work_admit(struct work *w, const struct job_info *info, int hold);
 struct relay *work_relay(struct work *w);
 struct now work_now(const struct work *w);
 /* After anything was told to the relay from outside (admit, stop): its timers are looked at again. */

@@ -56,7 +56,7 @@ enum err cmd_claim_run(struct txn *t, struct store_op *op)
 	struct record r;
 	bool running = false;
 	struct session session;
-	c->held = c->stopped = false;
+	c->held = c->stopped = c->too_long = false;
 	enum err e = txn_get_row(t, c->row, &r);
 	if (e == OK) e = request_load(t, &r, &c->job);
 	if (e != OK) return e;
@@ -71,13 +71,16 @@ enum err cmd_claim_run(struct txn *t, struct store_op *op)
 	if (running) return err_set(&op->info, ERR_BAD_STATE, "another request of this session is running");
 	c->held = session.queue_paused;
 	if (c->held) return err_set(&op->info, ERR_BAD_STATE, "the queue of this session is paused");
+	e = view_load(t, c->context_bytes, &c->job);
+	if (e != OK) return e;
+	c->view_tokens = view_tokens(&c->job);
+	c->too_long = c->most_tokens > 0 && c->view_tokens > c->most_tokens;
+	if (c->too_long) return err_set(&op->info, ERR_BAD_STATE, "the limits leave no room for this request now");
 	q->state = RQ_CLAIMED;
 	q->attempt++;
 	q->owner = c->incarnation;
 	q->last_started_ms = txn_now_ms(t);
-	e = job_put(t, &r, &c->job);
-	if (e == OK) e = view_load(t, c->context_bytes, &c->job);
-	return e;
+	return job_put(t, &r, &c->job);
 }
 
 /* A message made by the daemon: the reply, or what an attempt had said when it was stopped or gave up. */
@@ -100,7 +103,7 @@ static enum err put_answer(struct txn *t, const struct cmd_finish *c, struct str
 	jw_kstr(&w, "parent", q->message_id);
 	jw_kstr(&w, "requestId", c->job.request_id);
 	jw_kint(&w, "attempt", q->attempt);
-	jw_kstr(&w, "model", q->model);
+	jw_kstr(&w, "model", q->serving);
 	if (c->finish_reason.n > 0) jw_kstr(&w, "finishReason", c->finish_reason);
 	jw_kstr(&w, "status", status);
 	jw_obj_end(&w);
@@ -152,6 +155,7 @@ static const struct ending {
 	[FINISH_RETRY] = {RQ_RETRYING, STR_INIT("failed"), STR_INIT("superseded"), STR_INIT("")},
 	[FINISH_FAILED] = {RQ_FAILED, STR_INIT("failed"), STR_INIT("failed"), STR_INIT("failed")},
 	[FINISH_STOPPED] = {RQ_STOPPED, STR_INIT("stopped"), STR_INIT("stopped"), STR_INIT("interrupted")},
+	[FINISH_EXPIRED] = {RQ_FAILED, STR_INIT("failed"), STR_INIT(""), STR_INIT("")},
 	[FINISH_RECOVER] = {RQ_QUEUED, STR_INIT("interrupted"), STR_INIT("superseded"), STR_INIT("")},
 };
 
@@ -170,12 +174,15 @@ static enum err free_reply_name(struct txn *t, struct cmd_finish *c)
 }
 
 /* How it really ends: a killed session takes nothing any more, and what a person stopped is not tried again. */
-static enum finish_as judge_end(const struct cmd_finish *c, bool is_killed)
+static enum finish_as judge_end(struct cmd_finish *c, bool is_killed)
 {
-	const struct request *q = &c->job.request;
-	bool goes_on = c->as == FINISH_RECOVER || c->as == FINISH_RETRY;
+	struct request *q = &c->job.request;
+	bool goes_on = c->as == FINISH_RECOVER || c->as == FINISH_RETRY || c->falls_back;
 	if (is_killed || (goes_on && q->stop_requested)) return FINISH_STOPPED;
-	return goes_on && q->attempt - q->base >= c->max_attempts ? FINISH_FAILED : c->as;
+	if (c->as == FINISH_RETRY) q->base = c->base;
+	if (c->falls_back) q->base = q->attempt;
+	if (goes_on && q->attempt - q->base >= c->max_attempts) return FINISH_FAILED;
+	return c->as == FINISH_EXPIRED && c->falls_back ? FINISH_RETRY : c->as;
 }
 
 static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
@@ -187,7 +194,15 @@ static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
 	enum finish_as as = judge_end(c, session.is_killed);
 	const struct ending *end = &endings[as];
 	if (e == OK && was_running) {
-		struct attempt_end a = {c->times, end->outcome, c->err, c->error_text, (int64_t)c->text.n};
+		struct attempt_end a = {.times = c->times,
+					.outcome = end->outcome,
+					.err = c->err,
+					.fail = c->fail,
+					.error_text = c->error_text,
+					.provider_id = c->provider_id,
+					.waited_for = c->waited_for,
+					.waited_ms = c->waited_ms,
+					.bytes = (int64_t)c->text.n};
 		request_add_attempt(q, &a, txn_arena(t));
 		if (as == FINISH_DONE) e = free_reply_name(t, c);
 		if (e == OK && as == FINISH_DONE) e = put_answer(t, c, q->reply_id, STR("complete"));
@@ -201,9 +216,9 @@ static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
 	q->stop_requested = as == FINISH_STOPPED;
 	q->next_try_ms = c->next_try_ms;
 	q->last_completed_ms = request_is_open(q->state) ? q->last_completed_ms : txn_now_ms(t);
-	q->input_tokens = c->input_tokens;
-	q->output_tokens = c->output_tokens;
-	q->usage_estimated = c->usage_estimated;
+	q->usage = c->usage;
+	if (c->failing_ms != 0) q->failing_ms = c->failing_ms;
+	if (as == FINISH_RETRY && c->falls_back) request_fall_back(q, txn_arena(t));
 	set_error(q, c);
 	return job_put(t, r, &c->job);
 }
@@ -217,7 +232,9 @@ enum err cmd_finish_run(struct txn *t, struct store_op *op)
 	if (e != OK) return e;
 	const struct request *q = &c->job.request;
 	bool fence = q->attempt == c->attempt && (q->state != RQ_CLAIMED || q->owner == c->incarnation);
-	bool fits = c->as == FINISH_STOPPED ? request_is_open(q->state) : q->state == RQ_CLAIMED;
+	bool is_claimed = q->state == RQ_CLAIMED, fits = is_claimed;
+	if (c->as == FINISH_STOPPED) fits = request_is_open(q->state);
+	if (c->as == FINISH_EXPIRED) fits = request_is_open(q->state) && !is_claimed;
 	if (c->as == FINISH_RECOVER) fence = q->owner != c->incarnation && q->attempt == c->attempt;
 	if (!fence || !fits)
 		return err_set(&op->info, ERR_SUPERSEDED, "the request is %.*s at attempt %lld",
@@ -256,7 +273,7 @@ enum err cmd_retry_run(struct txn *t, struct store_op *op)
 	if (e != OK) return e;
 	if (session.is_killed) {
 		c->next_id = session.next_id;
-		return session_newest(t, r.zone, &c->next_id) == OK ? ERR_SESSION_KILLED : ERR_CORRUPT;
+		return session_newest(t, r.conv, &c->next_id) == OK ? ERR_SESSION_KILLED : ERR_CORRUPT;
 	}
 	struct request *q = &c->job.request;
 	if (q->state != RQ_FAILED && q->state != RQ_STOPPED)
@@ -265,6 +282,8 @@ enum err cmd_retry_run(struct txn *t, struct store_op *op)
 			       STR_ARG(request_state_name(q->state)));
 	q->state = RQ_QUEUED;
 	q->base = q->attempt;
+	q->step = q->failing_ms = 0;
+	q->serving = q->model;
 	q->stop_requested = false;
 	q->queued_ms = txn_now_ms(t);
 	q->error_code = q->error_text = STR("");

@@ -53,8 +53,11 @@ struct cmd_send {
 	int64_t duplicate_ms;        /* limits.duplicate_ms; 0 compares nothing */
 	const struct limits *limits; /* the daemon's, for an automatic run */
 	struct str model, params;    /* of the request */
+	struct str asked, model_by;  /* the name that became `model`, and how; STR_NONE it is the same */
+	struct str fallback;         /* a JSON array of models, "" none */
 	int priority;                /* of the request, PRIORITY_… */
 	bool claim;                  /* a slot is held: claim at once when nothing of this session is open */
+	int64_t claim_tokens;        /* … and the view has no more than so many tokens; 0: any number */
 	int64_t incarnation, context_bytes, open_max; /* open_max: limits.open_requests */
 	/* out */
 	bool duplicate, claimed;
@@ -75,12 +78,15 @@ enum err cmd_send_run(struct txn *t, struct store_op *op);
 MUST_USE enum err content_net_check(struct txn *t, struct cmd_send *c, const struct record *conv);
 void content_net_note(struct cmd_send *c, const struct record *m);
 
-/* Takes the request for an attempt. ERR_BAD_STATE: it is not waiting any more, another of its session is running, or
- * (held) the session's queue is paused. */
+/* Takes the request for an attempt. ERR_BAD_STATE: it is not waiting any more, another of its session is running, (held)
+ * the session's queue is paused, or (too_long) its view has more tokens than the limits leave room for. */
 struct cmd_claim {
 	struct store_op op;
 	int64_t row, incarnation, context_bytes;
+	int64_t most_tokens; /* of the view; 0: any number */
 	bool held;           /* out */
+	bool too_long;       /* out; view_tokens says how long */
+	int64_t view_tokens; /* out */
 	bool stopped;        /* out, with OK: its session was killed or a person stopped it, so now it is stopped */
 	struct job_info job; /* out */
 };
@@ -93,6 +99,7 @@ enum finish_as {
 	FINISH_RETRY,   /* failed, another attempt at next_try_ms */
 	FINISH_FAILED,  /* failed for good */
 	FINISH_STOPPED, /* a person stopped it; also ends one that is only queued or waiting */
+	FINISH_EXPIRED, /* it waited too long for a provider that does not work; ends only one that is queued or waiting */
 	FINISH_RECOVER /* its daemon died: close the attempt and queue it again, or fail it when it used up its tries */
 };
 struct cmd_finish {
@@ -105,9 +112,15 @@ struct cmd_finish {
 	enum err err;
 	struct str error_text;
 	int64_t next_try_ms;
+	int64_t base;         /* FINISH_RETRY: attempts up to this one do not count any more */
+	bool falls_back;      /* FINISH_RETRY: the next attempt is for the next model */
+	int64_t failing_ms;   /* since when it fails, wall; 0 it does not */
 	int64_t max_attempts; /* FINISH_RECOVER */
-	int64_t input_tokens, output_tokens;
-	bool usage_estimated;
+	enum fail fail;
+	struct str provider_id; /* the provider's own name for the call, "" unknown */
+	int waited_for;         /* pacing_why, and for how long, before it began */
+	int64_t waited_ms;
+	struct call_usage usage;
 	struct str finish_reason;
 	/* out */
 	struct job_info job; /* as it is now, also when nothing changed */
@@ -177,6 +190,9 @@ struct cmd_request_get {
 	struct record rec;   /* out */
 };
 enum err cmd_request_get_run(struct txn *t, struct store_op *op);
+
+/* An estimate of what a view and its request's parameters come to, in tokens. */
+int64_t view_tokens(const struct job_info *job);
 
 /* The same inside other commands: of a record that is at hand, and by name. */
 MUST_USE enum err request_load(struct txn *t, const struct record *r, struct job_info *job);

@@ -54,14 +54,14 @@ void relay_recover_chunk(struct relay *r, const struct chunk *c)
 
 void relay_recover_job(struct relay *r, const struct job_info *info, struct now now)
 {
-	int provider = r->config.provider_of(r->config.ctx, info->request.model);
-	struct job *j = job_new(r, info, provider < 0 ? 0 : provider);
+	struct job *j = job_new(r, info, now);
 	struct left_over *o;
+	job_recount(j, now);
 	if (info->request.state != RQ_CLAIMED) {
 		bool waits = info->request.state == RQ_RETRYING;
 		int64_t wait = info->request.next_try_ms - now.wall_ms;
 		j->where = waits ? WAITING : QUEUED;
-		if (waits) job_set_due(r, j, now.boot_ms + MAX(0, MIN(wait, r->config.limits->backoff_max_ms)));
+		if (waits) job_set_due(r, j, now.boot_ms + MAX(0, MIN(wait, r->config.limits->retry_horizon_ms)));
 		lane_settle(r, j->lane);
 		return;
 	}
@@ -113,8 +113,7 @@ size_t relay_sweep(struct relay *r, const struct job_info *list, size_t n, struc
 			continue;
 		}
 		/* Claimed by us and forgotten: end that attempt and let it wait for the next. */
-		int provider = r->config.provider_of(r->config.ctx, list[i].request.model);
-		j = job_new(r, &list[i], provider < 0 ? 0 : provider);
+		j = job_new(r, &list[i], now);
 		lane_to_head(j);
 		j->turn.retry_boot_ms = now.boot_ms;
 		struct cmd_finish *c = job_finish_new(r, j, FINISH_RETRY);

@@ -12,6 +12,7 @@
  *
  * A slot is held from CLAIMING (or from the reservation of a send) until the call is over, not until that is committed. */
 #include "relay/relay_priv.h"
+#include "talk/retry.h"
 
 void relay_note(struct relay *r, const char *type, const struct job *j, enum err e, struct str detail)
 {
@@ -27,26 +28,20 @@ struct relay *relay_new(const struct relay_config *c)
 	rng_seed(&r->rng, c->seed);
 	r->providers = xcalloc(c->nproviders, sizeof *r->providers);
 	for (size_t i = 0; i < c->nproviders; i++) {
-		r->providers[i].most = c->slots[i];
-		TAILQ_INIT(&r->providers[i].ring);
+		struct slots *s = &r->providers[i];
+		s->most = c->providers[i].slots;
+		s->has_circuit = c->providers[i].has_circuit;
+		limiter_init(&s->limiter, &c->providers[i].limits, NULL);
+		s->own.slots = s;
+		TAILQ_INIT(&s->own.users);
+		TAILQ_INIT(&s->turns);
+		LIST_INIT(&s->untold);
 	}
+	LIST_INIT(&r->closed_gates);
+	TAILQ_INIT(&r->idle_gates);
 	LIST_INIT(&r->dirty);
-	LIST_INIT(&r->due);
 	r->next_due_ms = INT64_MAX;
 	return r;
-}
-
-void job_set_due(struct relay *r, struct job *j, int64_t boot_ms)
-{
-	if (j->due_boot_ms == 0) LIST_INSERT_HEAD(&r->due, j, in_due);
-	j->due_boot_ms = MAX(boot_ms, 1);
-	r->next_due_ms = MIN(r->next_due_ms, j->due_boot_ms);
-}
-
-static void job_clear_due(struct job *j)
-{
-	if (j->due_boot_ms != 0) LIST_REMOVE(j, in_due);
-	j->due_boot_ms = 0;
 }
 
 void job_mark_dirty(struct relay *r, struct job *j)
@@ -68,24 +63,39 @@ static void take_request(struct job *j, const struct request *q)
 	j->request = *q;
 	struct str *strings[] = {&j->request.conversation_id, &j->request.session_id, &j->request.message_id,
 				 &j->request.reply_id,        &j->request.device_id,  &j->request.model,
-				 &j->request.params,          &j->request.error_code, &j->request.error_text};
+				 &j->request.params,          &j->request.fallback,   &j->request.serving,
+				 &j->request.error_code,      &j->request.error_text};
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++) *strings[i] = arena_str(&fresh, *strings[i]);
 	j->request.attempts = STR("");
 	arena_clear(&j->arena);
 	j->arena = fresh;
 }
 
-struct job *job_new(struct relay *r, const struct job_info *info, int provider)
+/* The gate of the model that is asked now. An unknown one waits at the first provider and fails there with its name. */
+static void find_gate(struct relay *r, struct job *j)
+{
+	struct gate *before = j->gate;
+	int provider = r->config.provider_of(r->config.ctx, j->request.serving);
+	j->gate = gate_get(r, j->request.serving, MAX(provider, 0));
+	j->provider = (int)(j->gate->slots - r->providers);
+	if (before != NULL) gate_put(r, before);
+}
+
+struct job *job_new(struct relay *r, const struct job_info *info, struct now now)
 {
 	struct job *j = xcalloc(1, sizeof *j);
+	const struct request *q = &info->request;
 	j->id = str_n(str_dup(info->request_id), info->request_id.n);
 	j->row = info->row;
 	j->conv = info->conv;
 	j->user = info->user;
 	j->zone = info->zone;
-	j->provider = provider;
-	take_request(j, &info->request);
-	turn_init(&j->turn, info->request.attempt, info->request.base, r->config.limits);
+	take_request(j, q);
+	j->call_id = STR("");
+	find_gate(r, j);
+	j->answer_tokens = job_answer_tokens(q);
+	turn_init(&j->turn, q->attempt, q->base, r->config.limits);
+	if (q->failing_ms != 0) j->turn.failing_boot_ms = MAX(1, now.boot_ms - MAX(0, now.wall_ms - q->failing_ms));
 	HASH_ADD_KEYPTR(by_id, r->by_id, j->id.p, j->id.n, j);
 	HASH_ADD(by_row, r->by_row, row, sizeof j->row, j);
 	j->lane = lane_of(r, j->conv, j->request.conversation_id);
@@ -104,14 +114,16 @@ static void cut_call(struct relay *r, struct job *j)
 {
 	if (j->call != NULL) EFFECT(r, call_cancel, j->call);
 	j->call = NULL;
+	job_drop_probe(j);
 	job_release_slot(r, j);
 }
 
 void job_free(struct relay *r, struct job *j)
 {
 	cut_call(r, j);
-	job_clear_due(j);
+	job_clear_due(r, j);
 	job_clear_dirty(j);
+	job_clear_untold(j);
 	HASH_DELETE(by_id, r->by_id, j);
 	HASH_DELETE(by_row, r->by_row, j);
 	struct lane *l = j->lane;
@@ -120,8 +132,9 @@ void job_free(struct relay *r, struct job *j)
 	arena_clear(&j->arena);
 	free((void *)(uintptr_t)j->id.p);
 	free(j->retry_finish);
-	free(j);
 	lane_settle(r, l);
+	gate_put(r, j->gate);
+	free(j);
 }
 
 void relay_halt(struct relay *r)
@@ -134,6 +147,11 @@ void relay_free(struct relay *r)
 	while (r->by_id != NULL) job_free(r, r->by_id);
 	relay_forget_left_overs(r);
 	relay_forget_suspects(r);
+	for (size_t i = 0; i < r->nholds; i++)
+		if (r->holds[i].gate != NULL) gate_put(r, r->holds[i].gate);
+	relay_forget_gates(r);
+	free(r->holds);
+	free(r->due);
 	free(r->providers);
 	free(r);
 }
@@ -145,6 +163,7 @@ void relay_submit_finish(struct relay *r, struct job *j, struct cmd_finish *c, s
 	store_op_init(&c->op, cmd_finish_run, NULL, 0, now.wall_ms);
 	c->op.repeatable = true;
 	c->op.bytes = sizeof *c + c->text.n + c->thinking.n;
+	if (j->turn.failing_boot_ms != 0) c->failing_ms = now.wall_ms - (now.boot_ms - j->turn.failing_boot_ms);
 	j->where = ENDING;
 	EFFECT(r, submit, &c->op);
 }
@@ -162,7 +181,11 @@ struct cmd_finish *job_finish_new(struct relay *r, struct job *j, enum finish_as
 	c->thinking = buf_str(&j->turn.said[TURN_THINKING]);
 	c->error_text = STR("");
 	c->finish_reason = STR("");
-	c->input_tokens = c->output_tokens = -1;
+	c->provider_id = STR("");
+	c->usage = USAGE_UNKNOWN;
+	c->base = j->turn.base;
+	c->waited_for = j->waited_ms > 0 ? j->waits_for : PACED_NOT;
+	c->waited_ms = j->waited_ms;
 	c->max_attempts = r->config.limits->attempts;
 	return c;
 }
@@ -170,14 +193,13 @@ struct cmd_finish *job_finish_new(struct relay *r, struct job *j, enum finish_as
 static void end_stopped(struct relay *r, struct job *j, struct now now)
 {
 	cut_call(r, j);
-	job_clear_due(j);
+	job_clear_due(r, j);
 	job_clear_dirty(j);
 	if (j->where == RUNNING) turn_stop(&j->turn, now);
 	else
 		for (int k = 0; k < TURN_KINDS; k++) buf_clear(&j->turn.said[k]);
 	struct cmd_finish *c = job_finish_new(r, j, FINISH_STOPPED);
-	c->input_tokens = j->request.input_tokens;
-	c->output_tokens = j->request.output_tokens;
+	c->usage = j->request.usage;
 	relay_submit_finish(r, j, c, now);
 	lane_settle(r, j->lane);
 }
@@ -216,12 +238,16 @@ void relay_claim(struct relay *r, struct job *j, struct now now)
 {
 	struct cmd_claim *c = xcalloc(1, sizeof *c);
 	lane_to_head(j);
+	job_clear_untold(j);
+	j->waited_ms = j->wait_boot_ms != 0 ? MAX(now.boot_ms - j->wait_boot_ms, 1) : 0;
+	j->wait_boot_ms = 0;
 	j->where = CLAIMING;
 	j->holds_slot = true;
 	r->providers[j->provider].running++;
 	c->row = j->row;
 	c->incarnation = r->config.incarnation;
 	c->context_bytes = r->config.limits->context_bytes;
+	c->most_tokens = gate_view_tokens(j->gate, &j->charge);
 	store_op_init(&c->op, cmd_claim_run, NULL, 0, now.wall_ms);
 	c->op.repeatable = true;
 	c->op.bytes = sizeof *c;
@@ -232,6 +258,9 @@ static void run(struct relay *r, struct job *j, const struct job_info *info, str
 {
 	take_request(j, &info->request);
 	lane_to_head(j);
+	j->end_fail = FAIL_NONE;
+	j->call_id = STR("");
+	job_weigh(j, info, now);
 	turn_begin(&j->turn, info->request.attempt, now);
 	memset(j->sent, 0, sizeof j->sent);
 	memset(j->shown, 0, sizeof j->shown);
@@ -254,9 +283,9 @@ void relay_give_up(struct relay *r, struct job *j, enum err e, bool retryable, c
 	struct call_end end = {.err = e,
 			       .retryable = retryable,
 			       .info = info,
-			       .input_tokens = -1,
-			       .output_tokens = -1,
-			       .finish_reason = STR("")};
+			       .usage = USAGE_UNKNOWN,
+			       .finish_reason = STR(""),
+			       .request_id = STR("")};
 	cut_call(r, j);
 	relay_call_done(r, j, &end, now);
 }
@@ -280,6 +309,7 @@ void relay_call_text(struct relay *r, struct job *j, enum stream_kind kind, stru
 		return;
 	}
 	if (first) {
+		job_answered(r, j, now);
 		relay_note(r, "request.firstToken", j, OK, STR_NONE);
 		EFFECT(r, state, j);
 	}
@@ -287,29 +317,45 @@ void relay_call_text(struct relay *r, struct job *j, enum stream_kind kind, stru
 	relay_throttle(r, j);
 }
 
+/* The sentence of a failed attempt, with the reason why it is not tried again when that is another one. */
+static void set_error(struct job *j, struct cmd_finish *c, const struct call_end *end, const char *why)
+{
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	buf_add_str(&b, str_c(err_sentence(end->info, end->err)));
+	if (why != NULL) buf_addf(&b, "; %s", why);
+	c->error_text = j->request.error_text = arena_str(&j->arena, buf_str(&b));
+	j->request.error_code = str_c(err_code(end->err));
+	buf_release(&b);
+}
+
 void relay_call_done(struct relay *r, struct job *j, const struct call_end *end, struct now now)
 {
 	enum err e = end->err;
+	enum fail f = e == OK ? FAIL_NONE : end->fail != FAIL_NONE ? end->fail : retry_class(e);
+	bool falls_back;
+	const char *why;
 	if (j->where != RUNNING) return;
 	j->call = NULL;
 	job_release_slot(r, j);
 	job_clear_dirty(j);
-	int64_t after = end->info != NULL && e != OK ? end->info->retry_after_ms : 0;
-	enum turn_phase next = turn_ended(&j->turn, e, end->retryable, after, r->config.limits, &r->rng, now);
+	job_called(r, j, f, &end->usage, j->turn.phase == TURN_STREAMING, now);
+	struct turn_end how = {.fail = f,
+			       .retryable = end->retryable,
+			       .retry_after_ms = end->info != NULL ? end->info->retry_after_ms : 0,
+			       .has_fallback = f != FAIL_NONE && request_has_fallback(&j->request)};
+	enum turn_phase next = turn_ended(&j->turn, &how, r->config.limits, &r->rng, now, &falls_back, &why);
 	struct cmd_finish *c = job_finish_new(r, j,
 					      next == TURN_DONE      ? FINISH_DONE
 					      : next == TURN_BACKOFF ? FINISH_RETRY
 								     : FINISH_FAILED);
 	c->err = e;
-	if (e != OK) {
-		j->request.error_text = arena_str(&j->arena, str_c(err_sentence(end->info, e)));
-		j->request.error_code = str_c(err_code(e));
-		c->error_text = j->request.error_text;
-	}
+	c->fail = f;
+	if (e != OK) set_error(j, c, end, why);
+	c->falls_back = falls_back;
+	c->provider_id = j->call_id = arena_str(&j->arena, end->request_id);
+	j->end_fail = f;
 	c->finish_reason = arena_str(&j->arena, end->finish_reason);
-	c->input_tokens = end->input_tokens;
-	c->output_tokens = end->output_tokens;
-	c->usage_estimated = end->usage_estimated;
+	c->usage = end->usage;
 	c->next_try_ms = next == TURN_BACKOFF ? now.wall_ms + (j->turn.retry_boot_ms - now.boot_ms) : 0;
 	j->end_err = e;
 	relay_submit_finish(r, j, c, now);
@@ -329,6 +375,15 @@ static void held_back(struct relay *r, struct job *j, struct now now)
 	lane_hold(j->lane, j->request.session_id);
 	lane_place(j);
 	lane_settle(r, j->lane);
+}
+
+/* Its view is longer than it was taken for: it asks again, now that this is known. */
+static void wait_for_room(struct relay *r, struct job *j, struct now now)
+{
+	j->where = QUEUED;
+	lane_place(j);
+	if (j->stop_wanted) end_stopped(r, j, now);
+	else lane_settle(r, j->lane);
 }
 
 /* The command found another picture than ours. Somebody ended the request: who waits for that hears of it. Or it is
@@ -353,6 +408,7 @@ static void claim_committed(struct relay *r, struct cmd_claim *c, struct now now
 		return;
 	}
 	job_release_slot(r, j);
+	job_unask(j, now);
 	if (err_retryable(c->op.err)) {
 		j->where = WAITING;
 		lane_place(j);
@@ -363,6 +419,9 @@ static void claim_committed(struct relay *r, struct cmd_claim *c, struct now now
 		relay_dropped(r, &c->job, now);
 	} else if (c->held) {
 		held_back(r, j, now);
+	} else if (c->too_long) {
+		j->view_tokens = c->view_tokens;
+		wait_for_room(r, j, now);
 	} else {
 		lost(r, j, &c->job);
 	}
@@ -373,6 +432,8 @@ static void claim_committed(struct relay *r, struct cmd_claim *c, struct now now
 static void wait_again(struct relay *r, struct job *j, const struct job_info *info, int64_t due_boot_ms, struct now now)
 {
 	take_request(j, &info->request);
+	find_gate(r, j);
+	j->wait_boot_ms = 0;
 	for (int k = 0; k < TURN_KINDS; k++) buf_clear(&j->turn.said[k]);
 	j->where = info->request.state == RQ_RETRYING ? WAITING : QUEUED;
 	lane_place(j);
@@ -439,38 +500,73 @@ void relay_committed(struct relay *r, struct store_op *op, struct now now)
 
 /* ---- new work --------------------------------------------------------------------------------------------------- */
 
-bool relay_reserve(struct relay *r, struct str conversation_id, struct str model, int *out_provider)
+static int free_hold(struct relay *r)
+{
+	size_t i = 0;
+	while (i < r->nholds && r->holds[i].gate != NULL) i++;
+	if (i == r->nholds) {
+		r->nholds = r->nholds * 2 + 8;
+		r->holds = xrealloc(r->holds, xmul(r->nholds, sizeof *r->holds));
+		memset(r->holds + i, 0, (r->nholds - i) * sizeof *r->holds);
+	}
+	return (int)i;
+}
+
+bool relay_reserve(struct relay *r, struct str conversation_id, struct str model, struct now now, int *out_hold,
+		   int64_t *out_tokens)
 {
 	int p = r->config.provider_of(r->config.ctx, model);
-	*out_provider = p;
+	*out_hold = -1;
+	*out_tokens = 0;
 	if (p < 0) return false;
 	struct slots *s = &r->providers[p];
-	if (s->running >= s->most || !TAILQ_EMPTY(&s->ring)) return false;
+	if (s->running >= s->most || !TAILQ_EMPTY(&s->turns)) return false;
 	/* The row is not known before the commit. Another user's conversation of the same name only costs the shortcut. */
 	struct lane *l;
 	HASH_FIND(by_name, r->lanes_by_name, conversation_id.p, conversation_id.n, l);
 	if (l != NULL) return false;
+	struct gate *g = gate_get(r, model, p);
+	struct hold h = {.gate = g};
+	if (!gate_reserve(r, g, &h.charge, now)) {
+		gate_put(r, g);
+		return false;
+	}
+	*out_hold = free_hold(r);
+	*out_tokens = gate_view_tokens(g, &h.charge);
+	r->holds[*out_hold] = h;
 	s->running++;
 	return true;
 }
 
-void relay_unreserve(struct relay *r, int provider, struct now now)
+/* Ends a hold; its slot and its charge are the caller's. */
+static struct hold take_hold(struct relay *r, int hold)
 {
-	r->providers[provider].running--;
-	relay_schedule(r, provider, now);
+	struct hold h = r->holds[hold];
+	ASSERT(h.gate != NULL);
+	r->holds[hold].gate = NULL;
+	gate_put(r, h.gate);
+	return h;
 }
 
-void relay_admit(struct relay *r, const struct job_info *info, int reserved, struct now now)
+void relay_unreserve(struct relay *r, int hold, struct now now)
+{
+	struct hold h = take_hold(r, hold);
+	gate_undo(h.gate, &h.charge, now);
+	h.gate->slots->running--;
+	relay_schedule(r, (int)(h.gate->slots - r->providers), now);
+}
+
+void relay_admit(struct relay *r, const struct job_info *info, int hold, struct now now)
 {
 	struct job *j;
 	HASH_FIND(by_row, r->by_row, &info->row, sizeof info->row, j);
-	int provider = r->config.provider_of(r->config.ctx, info->request.model);
 	if (j == NULL && request_is_open(info->request.state)) {
-		/* An unknown model waits at the first provider and fails there with its name. */
-		j = job_new(r, info, provider < 0 ? 0 : provider);
+		j = job_new(r, info, now);
 		relay_note(r, "request.queued", j, OK, STR_NONE);
-		if (info->request.state == RQ_CLAIMED && reserved >= 0) {
-			j->provider = reserved;
+		if (info->request.state == RQ_CLAIMED && hold >= 0) {
+			struct hold h = take_hold(r, hold);
+			ASSERT(h.gate == j->gate);
+			j->charge = h.charge;
 			j->holds_slot = true;
 			run(r, j, info, now);
 			return;
@@ -479,8 +575,8 @@ void relay_admit(struct relay *r, const struct job_info *info, int reserved, str
 		EFFECT(r, state, j);
 		lane_settle(r, j->lane);
 	}
-	if (reserved >= 0) relay_unreserve(r, reserved, now);
-	else if (j != NULL) relay_schedule(r, j->provider, now);
+	if (hold >= 0) relay_unreserve(r, hold, now);
+	if (j != NULL) relay_schedule(r, j->provider, now);
 }
 
 void relay_dropped(struct relay *r, const struct job_info *info, struct now now)
@@ -504,7 +600,7 @@ int64_t relay_next_ms(const struct relay *r) { return r->next_due_ms; }
 
 static void job_due(struct relay *r, struct job *j, struct now now)
 {
-	job_clear_due(j);
+	job_clear_due(r, j);
 	if (j->where == ENDING) {
 		struct cmd_finish *c = j->retry_finish;
 		j->retry_finish = NULL;
@@ -520,11 +616,10 @@ void relay_tick(struct relay *r, struct now now)
 {
 	if (now.boot_ms >= r->next_due_ms) {
 		r->next_due_ms = INT64_MAX;
-		for (struct job *j = LIST_FIRST(&r->due), *next; j != NULL; j = next) {
-			next = LIST_NEXT(j, in_due);
-			if (j->due_boot_ms <= now.boot_ms) job_due(r, j, now);
-			else r->next_due_ms = MIN(r->next_due_ms, j->due_boot_ms);
-		}
+		struct job *j;
+		while ((j = relay_first_due(r)) != NULL && j->due_boot_ms <= now.boot_ms) job_due(r, j, now);
+		if (j != NULL) r->next_due_ms = MIN(r->next_due_ms, j->due_boot_ms);
+		relay_open_gates(r, now);
 	}
 	relay_pump(r, now);
 }
@@ -579,6 +674,8 @@ int64_t job_row(const struct job *j) { return j->row; }
 const struct request *job_request(const struct job *j) { return &j->request; }
 const struct turn *job_turn(const struct job *j) { return &j->turn; }
 int job_provider(const struct job *j) { return j->provider; }
+enum fail job_fail(const struct job *j) { return j->end_fail; }
+struct str job_call_id(const struct job *j) { return j->call_id; }
 
 struct str job_state_name(const struct job *j)
 {

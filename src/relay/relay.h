@@ -8,6 +8,8 @@
  *  - One request at a time within a conversation's session, by class and then in the order they were committed;
  *    conversations in parallel. Of a session whose queue is paused none is begun.
  *  - A provider has a number of slots. Free slots go round-robin over users, then over a user's sessions.
+ *  - A call begins when the limits of its model and provider leave room for it (talk/limiter.h) and the provider is worth
+ *    calling (talk/circuit.h). Who waits for that waits in the same order, and is shown why.
  *  - A request that waits to be tried again keeps its session's place and holds no slot.
  *  - What a device is shown was committed first: text goes into a log (one command at a time, with everything that has
  *    arrived since the last) and is published when that is on disk.
@@ -22,6 +24,8 @@
 #include <sys/queue.h>
 
 #include "relay/commands.h"
+#include "talk/circuit.h"
+#include "talk/limiter.h"
 #include "talk/turn.h"
 
 struct relay;
@@ -47,14 +51,22 @@ struct relay_effects {
 	void (*event)(void *ctx, const char *type, const struct job *j, enum err e, struct str detail);
 };
 
+struct provider_terms {
+	int64_t slots;
+	struct rate_limits limits; /* of all its models together */
+	bool has_circuit;          /* false: it is called whatever happens */
+};
+
 struct relay_config {
 	const struct limits *limits;
 	int64_t incarnation;
 	size_t nproviders;
-	const int64_t *slots; /* per provider */
+	const struct provider_terms *providers;
 	uint64_t seed;
 	/* The provider of a model, -1 when unknown. */
 	int (*provider_of)(void *ctx, struct str model);
+	/* Limits of one model: configured, and usual for its kind of provider. NULL: none has any. */
+	void (*limits_of)(void *ctx, struct str model, struct rate_limits *configured, struct rate_limits *usual);
 	const struct relay_effects *effects;
 	void *ctx;
 };
@@ -70,13 +82,15 @@ void relay_recover_job(struct relay *r, const struct job_info *info, struct now 
 void relay_start(struct relay *r, struct now now);
 
 /* A send may hold a slot before it is committed, so that message, request and claim are one commit. relay_reserve says
- * whether there is one (provider index in *out_provider); after the commit relay_admit consumes it, and after a failure
- * relay_unreserve gives it back. */
-bool relay_reserve(struct relay *r, struct str conversation_id, struct str model, int *out_provider);
-void relay_unreserve(struct relay *r, int provider, struct now now);
-/* An open request was committed; `info->request.state` says whether it is claimed. `reserved` is the provider whose slot
- * is held, or -1. */
-void relay_admit(struct relay *r, const struct job_info *info, int reserved, struct now now);
+ * whether there is one; its handle is *out_hold, and the view may have *out_tokens at
+ * most (0: any number). After the commit relay_admit
+ * consumes it, and after a failure relay_unreserve gives it back. */
+bool relay_reserve(struct relay *r, struct str conversation_id, struct str model, struct now now, int *out_hold,
+		   int64_t *out_tokens);
+void relay_unreserve(struct relay *r, int hold, struct now now);
+/* An open request was committed; `info->request.state` says whether it is claimed. `hold` is the slot that is held, or
+ * -1. */
+void relay_admit(struct relay *r, const struct job_info *info, int hold, struct now now);
 
 void relay_committed(struct relay *r, struct store_op *op, struct now now);
 /* Frees a command of the relay's that came back and is not to be looked at (the relay is gone). */
@@ -84,13 +98,17 @@ void relay_drop_op(struct store_op *op);
 
 void relay_call_connected(struct relay *r, struct job *j, struct now now);
 void relay_call_text(struct relay *r, struct job *j, enum stream_kind kind, struct str text, struct now now);
+/* The head of its answer told of the provider's limits. */
+void relay_call_rates(struct relay *r, struct job *j, const struct rates *seen, struct now now);
 /* How a call ended. */
 struct call_end {
 	enum err err;
-	bool retryable, usage_estimated;
-	const struct errinfo *info;          /* of an error; may be NULL */
-	int64_t input_tokens, output_tokens; /* -1: unknown */
-	struct str finish_reason;            /* the provider's word, or empty */
+	enum fail fail; /* of an error; FAIL_NONE: what the error usually is */
+	bool retryable;
+	const struct errinfo *info; /* of an error; may be NULL */
+	struct call_usage usage;
+	struct str finish_reason; /* the provider's word, or empty */
+	struct str request_id;    /* the provider's own name for the call, or empty */
 };
 void relay_call_done(struct relay *r, struct job *j, const struct call_end *end, struct now now);
 
@@ -134,6 +152,17 @@ struct relay_counts {
 };
 void relay_counts(const struct relay *r, struct relay_counts *out);
 int64_t relay_running_on(const struct relay *r, int provider);
+struct pacing {
+	int64_t until_wall_ms; /* not before; who waits behind others may wait longer */
+	struct str why;        /* "circuit"; "requests", "tokens", "input_tokens" or "output_tokens" */
+};
+struct relay_provider {
+	int64_t running;
+	enum circuit_state circuit;
+	int64_t since_wall_ms, probe_wall_ms; /* of a circuit that is not closed, of an open one; else 0 */
+	struct pacing pacing;                 /* nobody goes before; until_wall_ms 0: they do */
+};
+void relay_provider(const struct relay *r, int provider, struct now now, struct relay_provider *out);
 void relay_each_running(struct relay *r, int64_t conv, void (*fn)(void *ctx, struct job *j), void *ctx);
 int64_t relay_first_chunk(const struct relay *r); /* chunks below it belong to no running attempt */
 
@@ -148,5 +177,9 @@ struct str job_state_name(const struct job *j);                /* "streaming" in
 int64_t job_shown(const struct job *j, enum stream_kind kind); /* committed bytes of the running attempt */
 int64_t job_retry_wall_ms(const struct job *j);
 int job_provider(const struct job *j);
+enum fail job_fail(const struct job *j);     /* of the attempt that ended last */
+struct str job_call_id(const struct job *j); /* the provider's own name for its call, "" unknown */
+/* False when it does not wait for a limit or a circuit. */
+bool job_pacing(const struct job *j, struct pacing *out);
 
 #endif

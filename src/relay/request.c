@@ -46,19 +46,81 @@ static int64_t get_time(const struct json *o, const char *key)
 static struct str get_raw(const struct json *o, const char *key, enum json_type type, struct arena *arena)
 {
 	const struct json *v = json_get(o, key);
-	if (json_type(v) != type) return STR("");
-	struct buf b = BUF_INIT(BUF_NO_LIMIT);
-	json_write(&b, v);
-	struct str s = arena_str(arena, buf_str(&b));
-	buf_release(&b);
-	return s;
+	return json_type(v) == type ? json_text(arena, v) : STR("");
+}
+
+/* Sets `serving`; a step beyond the list is the last one's. */
+static void set_serving(struct request *q, const struct json *fallback, struct arena *arena)
+{
+	int64_t i = 0;
+	struct str s;
+	q->serving = q->model;
+	for (struct json_iter it = json_iter(fallback); i < q->step && json_next(&it); i++)
+		if (json_str(it.val, &s)) q->serving = arena_str(arena, s);
+}
+
+bool request_has_fallback(const struct request *q)
+{
+	struct json_doc *doc = NULL;
+	if (q->fallback.n == 0 || json_parse(q->fallback, &doc, NULL) != OK) return false;
+	bool more = q->step < (int64_t)json_len(json_root(doc));
+	json_free(doc);
+	return more;
+}
+
+void request_fall_back(struct request *q, struct arena *arena)
+{
+	struct json_doc *doc = NULL;
+	if (json_parse(q->fallback, &doc, NULL) != OK) return;
+	q->step++;
+	set_serving(q, json_root(doc), arena);
+	json_free(doc);
+}
+
+struct str pacing_name(int why)
+{
+	static const struct str names[] = {STR_INIT(""),       STR_INIT("circuit"),      STR_INIT("requests"),
+					   STR_INIT("tokens"), STR_INIT("input_tokens"), STR_INIT("output_tokens")};
+	return names[why];
+}
+
+static void get_usage(const struct json *o, struct call_usage *out)
+{
+	*out = USAGE_UNKNOWN;
+	out->input_tokens = get_int(o, "inputTokens", -1);
+	out->output_tokens = get_int(o, "outputTokens", -1);
+	out->thinking_tokens = get_int(o, "thinkingTokens", -1);
+	out->cache_read_tokens = get_int(o, "cacheReadTokens", -1);
+	out->cache_write_tokens = get_int(o, "cacheWriteTokens", -1);
+	out->cost_ticks = get_int(o, "costTicks", -1);
+	(void)json_bool(json_get(o, "estimated"), &out->estimated);
+}
+
+void request_write_usage(struct jw *w, const struct call_usage *u)
+{
+	const struct {
+		const char *key;
+		int64_t n;
+	} rows[] = {{"inputTokens", u->input_tokens},
+		    {"outputTokens", u->output_tokens},
+		    {"thinkingTokens", u->thinking_tokens},
+		    {"cacheReadTokens", u->cache_read_tokens},
+		    {"cacheWriteTokens", u->cache_write_tokens},
+		    {"costTicks", u->cost_ticks}};
+	if (u->input_tokens < 0 && u->output_tokens < 0) return;
+	jw_key(w, "usage");
+	jw_obj(w);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].n >= 0) jw_kint(w, rows[i].key, rows[i].n);
+	jw_kbool(w, "estimated", u->estimated);
+	jw_obj_end(w);
 }
 
 enum err request_read(struct request *q, const struct record *r, struct arena *arena)
 {
 	struct json_doc *doc = NULL;
 	if (json_parse(r->fields, &doc, NULL) != OK) return ERR_CORRUPT;
-	const struct json *o = json_root(doc), *err = json_get(o, "error"), *usage = json_get(o, "usage");
+	const struct json *o = json_root(doc), *err = json_get(o, "error");
 	*q = (struct request){
 		.conversation_id = get_str(o, "conversationId", arena),
 		.session_id = get_str(o, "sessionId", arena),
@@ -71,19 +133,23 @@ enum err request_read(struct request *q, const struct record *r, struct arena *a
 		.owner = get_int(o, "owner", 0),
 		.priority = (int)get_int(o, "priority", PRIORITY_NORMAL),
 		.model = get_str(o, "model", arena),
+		.asked = get_str(o, "modelAsked", arena),
+		.model_by = get_str(o, "modelBy", arena),
 		.params = get_raw(o, "params", JSON_OBJ, arena),
+		.fallback = get_raw(o, "fallback", JSON_ARR, arena),
+		.step = get_int(o, "fallbackStep", 0),
+		.failing_ms = get_time(o, "failingSince"),
 		.queued_ms = get_time(o, "queuedAt"),
 		.last_started_ms = get_time(o, "lastStarted"),
 		.last_completed_ms = get_time(o, "lastCompleted"),
 		.next_try_ms = get_time(o, "nextTryAt"),
 		.error_code = get_str(err, "code", arena),
 		.error_text = get_str(err, "message", arena),
-		.input_tokens = get_int(usage, "inputTokens", -1),
-		.output_tokens = get_int(usage, "outputTokens", -1),
 		.attempts = get_raw(o, "attempts", JSON_ARR, arena),
 	};
 	(void)json_bool(json_get(o, "stopRequested"), &q->stop_requested);
-	(void)json_bool(json_get(usage, "estimated"), &q->usage_estimated);
+	get_usage(json_get(o, "usage"), &q->usage);
+	set_serving(q, json_get(o, "fallback"), arena);
 	json_free(doc);
 	return q->state == RQ_NONE ? ERR_CORRUPT : OK;
 }
@@ -112,11 +178,17 @@ void request_write(const struct request *q, struct record *r, struct arena *aren
 	jw_kbool(&w, "isGenerating", q->state == RQ_CLAIMED);
 	jw_kbool(&w, "stopRequested", q->stop_requested);
 	jw_kstr(&w, "model", q->model);
+	if (q->asked.n > 0) jw_kstr(&w, "modelAsked", q->asked);
+	if (q->asked.n > 0) jw_kstr(&w, "modelBy", q->model_by);
 	if (q->params.n > 0) jw_kraw(&w, "params", q->params);
+	if (q->fallback.n > 0) jw_kraw(&w, "fallback", q->fallback);
+	if (q->step > 0) jw_kint(&w, "fallbackStep", q->step);
+	if (q->step > 0) jw_kstr(&w, "servingModel", q->serving);
 	put_time(&w, "queuedAt", q->queued_ms);
 	put_time(&w, "lastStarted", q->last_started_ms);
 	put_time(&w, "lastCompleted", q->last_completed_ms);
 	if (q->state == RQ_RETRYING) put_time(&w, "nextTryAt", q->next_try_ms);
+	if (request_is_open(q->state)) put_time(&w, "failingSince", q->failing_ms);
 	if (q->error_code.n > 0) {
 		jw_key(&w, "error");
 		jw_obj(&w);
@@ -124,14 +196,7 @@ void request_write(const struct request *q, struct record *r, struct arena *aren
 		jw_kstr(&w, "message", q->error_text);
 		jw_obj_end(&w);
 	}
-	if (q->input_tokens >= 0 || q->output_tokens >= 0) {
-		jw_key(&w, "usage");
-		jw_obj(&w);
-		if (q->input_tokens >= 0) jw_kint(&w, "inputTokens", q->input_tokens);
-		if (q->output_tokens >= 0) jw_kint(&w, "outputTokens", q->output_tokens);
-		jw_kbool(&w, "estimated", q->usage_estimated);
-		jw_obj_end(&w);
-	}
+	request_write_usage(&w, &q->usage);
 	if (q->attempts.n > 0) jw_kraw(&w, "attempts", q->attempts);
 	jw_obj_end(&w);
 	r->fields = arena_str(arena, buf_str(&b));
@@ -161,11 +226,18 @@ void request_add_attempt(struct request *q, const struct attempt_end *e, struct 
 	put_time(&w, "firstTokenAt", e->times.first_token);
 	put_time(&w, "doneAt", e->times.done);
 	jw_kint(&w, "bytes", e->bytes);
+	if (!str_eq(q->serving, q->model)) jw_kstr(&w, "model", q->serving);
+	if (e->provider_id.n > 0) jw_kstr(&w, "providerRequestId", e->provider_id);
+	if (e->waited_for != PACED_NOT) {
+		jw_kstr(&w, "waitedFor", pacing_name(e->waited_for));
+		jw_kint(&w, "waitedMs", e->waited_ms);
+	}
 	if (e->err != OK) {
 		jw_key(&w, "error");
 		jw_obj(&w);
 		jw_kstr(&w, "code", str_c(err_code(e->err)));
 		jw_kstr(&w, "message", e->error_text);
+		if (e->fail != FAIL_NONE) jw_kstr(&w, "class", str_c(fail_name(e->fail)));
 		jw_obj_end(&w);
 	}
 	jw_obj_end(&w);

@@ -10,6 +10,8 @@
 #ifndef ROOST_RELAY_REQUEST_H
 #define ROOST_RELAY_REQUEST_H
 
+#include "base/json.h"
+#include "provider/rates.h"
 #include "record/record.h"
 #include "talk/turn.h"
 
@@ -27,30 +29,51 @@ struct request {
 	struct str device_id; /* who asked */
 	enum request_state state;
 	int64_t attempt; /* of the running or last attempt; 0 before the first */
-	int64_t base;    /* attempts up to this one belong to earlier tries of a person */
+	int64_t base;    /* attempts up to this one do not count any more, see talk/turn.h */
 	int64_t owner;   /* incarnation that claimed it; 0 none */
 	int priority;    /* its class in the session's queue, PRIORITY_…; in the fields only when it is not normal */
 	bool stop_requested;
-	struct str model, params;                                           /* params: a JSON object, "" none */
+	struct str model, params; /* params: a JSON object, "" none */
+	struct str fallback;      /* a JSON array of models, "" none */
+	int64_t step;             /* how many of them it has come to */
+	struct str asked,
+		model_by;   /* the model's name as it was asked for and how that became `model`; "" it is the same */
+	struct str serving; /* the model that is asked now: `model`, or that one of `fallback` */
 	int64_t queued_ms, last_started_ms, last_completed_ms, next_try_ms; /* wall; 0 none */
-	struct str error_code, error_text;                                  /* of the last failure */
-	int64_t input_tokens, output_tokens;                                /* -1 unknown */
-	bool usage_estimated;
+	int64_t failing_ms;                /* since when it fails, wall; 0 it does not */
+	struct str error_code, error_text; /* of the last failure */
+	struct call_usage usage;
 	struct str attempts; /* JSON array of the finished attempts, newest last, at most REQUEST_ATTEMPTS_KEPT */
 };
 #define REQUEST_ATTEMPTS_KEPT 16
 
 /* Strings are views into the record's fields or copies in `arena`. ERR_CORRUPT when the fields are not a request's. */
 MUST_USE enum err request_read(struct request *q, const struct record *r, struct arena *arena);
+/* "usage":{…}, or nothing when it is not known. */
+void request_write_usage(struct jw *w, const struct call_usage *u);
 /* Sets r->fields (in the arena) and r->state. */
 void request_write(const struct request *q, struct record *r, struct arena *arena);
+
+#define REQUEST_FALLBACKS_MAX 4
+/* Is there another model to go to? */
+bool request_has_fallback(const struct request *q);
+/* Goes to it: step and serving. */
+void request_fall_back(struct request *q, struct arena *arena);
+
+/* What there was to wait for before a call could begin. */
+enum pacing_why { PACED_NOT, PACED_CIRCUIT, PACED_RATE /* + enum rate */ };
+struct str pacing_name(int why); /* "circuit", "requests", "tokens", "input_tokens", "output_tokens" */
 
 /* How an attempt ended, for the list. */
 struct attempt_end {
 	struct turn_times times;
 	struct str outcome; /* "done", "failed", "stopped", "interrupted" */
 	enum err err;
+	enum fail fail;
 	struct str error_text;
+	struct str provider_id; /* the provider's name for the call, "" unknown */
+	int waited_for;         /* pacing_why */
+	int64_t waited_ms;
 	int64_t bytes; /* of text it produced */
 };
 void request_add_attempt(struct request *q, const struct attempt_end *e, struct arena *arena);

@@ -138,19 +138,16 @@ static enum err open_first_session(struct txn *t, struct cmd_send *c, struct rec
 	struct id sid = id_derive(conv->name, "session");
 	struct buf patch = BUF_INIT(BUF_NO_LIMIT), merged = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&patch);
-	struct json_doc *doc = NULL;
 	jw_obj(&w);
 	jw_kstr(&w, "currentSessionId", id_str(&sid));
 	jw_obj_end(&w);
-	enum err e = json_parse(buf_str(&patch), &doc, NULL);
-	if (e == OK) e = fields_merge(conv->fields, json_root(doc), POLICY_CHANGED_KEYS, &merged, NULL);
+	enum err e = fields_patch(conv->fields, buf_str(&patch), &merged);
 	if (e == OK) {
 		conv->fields = arena_str(arena, buf_str(&merged));
 		e = put_as_daemon(t, c, conv);
 	}
 	if (e == OK) e = make_session(t, c, conv, id_str(&sid));
 	c->out_session_id = arena_str(arena, id_str(&sid));
-	json_free(doc);
 	buf_release(&patch);
 	buf_release(&merged);
 	return e;
@@ -315,6 +312,20 @@ static enum err count_open(void *ctx, const struct record *r)
 	return OK;
 }
 
+/* The caller holds a slot: the request begins its life claimed, unless its view is longer than there is room for. */
+static enum err claim_now(struct txn *t, struct cmd_send *c)
+{
+	struct request *q = &c->job.request;
+	enum err e = view_load(t, c->context_bytes, &c->job);
+	if (e != OK || (c->claim_tokens > 0 && view_tokens(&c->job) > c->claim_tokens)) return e;
+	c->claimed = true;
+	q->state = RQ_CLAIMED;
+	q->attempt = 1;
+	q->owner = c->incarnation;
+	q->last_started_ms = txn_now_ms(t);
+	return OK;
+}
+
 static enum err put_request(struct txn *t, struct cmd_send *c, const struct record *conv)
 {
 	struct arena *arena = txn_arena(t);
@@ -326,7 +337,6 @@ static enum err put_request(struct txn *t, struct cmd_send *c, const struct reco
 	if (open >= c->open_max)
 		return err_set(&c->op.info, ERR_TOO_MANY, "openRequests (%lld) requests are not finished yet",
 			       (long long)c->open_max);
-	c->claimed = c->claim && open == 0 && !c->held;
 	const struct principal *who = NULL;
 	struct request *q = &c->job.request;
 	e = txn_actor(t, &who);
@@ -336,28 +346,29 @@ static enum err put_request(struct txn *t, struct cmd_send *c, const struct reco
 			      .message_id = arena_str(arena, c->message_id),
 			      .reply_id = arena_str(arena, id_str(&reply)),
 			      .device_id = who->device_id,
-			      .state = c->claimed ? RQ_CLAIMED : RQ_QUEUED,
-			      .attempt = c->claimed ? 1 : 0,
-			      .owner = c->claimed ? c->incarnation : 0,
+			      .state = RQ_QUEUED,
 			      .priority = c->priority,
 			      .model = arena_str(arena, c->model),
+			      .asked = arena_str(arena, c->asked),
+			      .model_by = arena_str(arena, c->model_by),
 			      .params = arena_str(arena, c->params),
+			      .fallback = arena_str(arena, c->fallback),
 			      .queued_ms = txn_now_ms(t),
-			      .last_started_ms = c->claimed ? txn_now_ms(t) : 0,
-			      .input_tokens = -1,
-			      .output_tokens = -1,
+			      .usage = USAGE_UNKNOWN,
 			      .error_code = STR(""),
 			      .error_text = STR(""),
 			      .attempts = STR("")};
+	q->serving = q->model;
 	r.name = c->job.request_id = arena_str(arena, id_str(&id));
+	c->job.conv = conv->row;
+	c->job.zone = conv->zone;
+	c->job.user = c->user;
+	if (c->claim && open == 0 && !c->held) e = claim_now(t, c);
+	if (e != OK) return e;
 	request_write(q, &r, arena);
 	e = put_as_daemon(t, c, &r);
 	c->has_request = true;
 	c->job.row = r.row;
-	c->job.conv = conv->row;
-	c->job.zone = conv->zone;
-	c->job.user = c->user;
-	if (e == OK && c->claimed) e = view_load(t, c->context_bytes, &c->job);
 	return e;
 }
 

@@ -1,5 +1,7 @@
 #include "talk/turn.h"
 
+#include "talk/retry.h"
+
 const char *turn_phase_name(enum turn_phase p)
 {
 	static const char *const names[] = {"idle",    "calling", "connected", "streaming",
@@ -50,28 +52,39 @@ enum err turn_said(struct turn *t, int kind, struct str text, struct now now)
 	return ERR_PROVIDER_LIMIT;
 }
 
-int64_t backoff_wait_ms(const struct limits *l, int64_t n, int64_t retry_after_ms, struct rng *rng)
+static enum turn_phase fail_or_wait(struct turn *t, const struct turn_end *end, const struct limits *l, struct rng *rng,
+				    struct now now, bool *out_falls_back, const char **out_why)
 {
-	int64_t wait = l->backoff_ms;
-	for (int64_t i = 1; i < n && wait < l->backoff_max_ms; i++) wait *= 2;
-	wait = MIN(wait, l->backoff_max_ms);
-	wait = wait / 2 + (int64_t)rng_below(rng, (uint64_t)(wait / 2 + 1));
-	return MAX(wait, retry_after_ms);
+	t->rides = retry_is_ride(end->fail) ? t->rides + 1 : 0;
+	if (t->failing_boot_ms == 0) t->failing_boot_ms = now.boot_ms;
+	struct retry_ask ask = {.fail = end->fail,
+				.retryable = end->retryable,
+				.retry_after_ms = end->retry_after_ms,
+				.attempts = t->attempt - t->base,
+				.rides = t->rides,
+				.elapsed_ms = now.boot_ms - t->failing_boot_ms,
+				.has_fallback = end->has_fallback};
+	struct retry_verdict v = retry_decide(&ask, l, rng);
+	*out_falls_back = v.what == RETRY_FALLBACK;
+	*out_why = v.why;
+	if (v.what == RETRY_FAIL) return TURN_FAILED;
+	if (v.is_ride) t->base++;
+	if (*out_falls_back) {
+		t->base = t->attempt;
+		t->rides = 0;
+	}
+	t->retry_boot_ms = now.boot_ms + v.wait_ms;
+	return TURN_BACKOFF;
 }
 
-enum turn_phase turn_ended(struct turn *t, enum err e, bool retryable, int64_t retry_after_ms, const struct limits *l,
-			   struct rng *rng, struct now now)
+enum turn_phase turn_ended(struct turn *t, const struct turn_end *end, const struct limits *l, struct rng *rng,
+			   struct now now, bool *out_falls_back, const char **out_why)
 {
 	t->times.done = now.wall_ms;
 	t->progress_boot_ms = now.boot_ms;
-	if (e == OK) {
-		t->phase = TURN_DONE;
-	} else if (retryable && t->attempt - t->base < l->attempts) {
-		t->phase = TURN_BACKOFF;
-		t->retry_boot_ms = now.boot_ms + backoff_wait_ms(l, t->attempt - t->base, retry_after_ms, rng);
-	} else {
-		t->phase = TURN_FAILED;
-	}
+	*out_falls_back = false;
+	*out_why = NULL;
+	t->phase = end->fail == FAIL_NONE ? TURN_DONE : fail_or_wait(t, end, l, rng, now, out_falls_back, out_why);
 	return t->phase;
 }
 

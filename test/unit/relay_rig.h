@@ -28,11 +28,15 @@ struct rig {
 	int64_t boot_ms;
 	struct buf shown; /* published text of whatever streams */
 	char events[16384];
-	bool lose_next; /* the next command's answer is lost */
-	int64_t slots;
+	bool lose_next;                 /* the next command's answer is lost */
+	struct provider_terms terms[2]; /* the second one serves models whose names begin with "other" */
+	struct rate_limits limits;      /* of each model */
 	int64_t incarnation;
-	int priority;  /* of what is sent */
-	char told[24]; /* the last state that devices were told of a request */
+	int priority;                 /* of what is sent */
+	const char *model, *fallback; /* of what is sent; fallback: JSON */
+	char asked[64];               /* the model of the last call */
+	char paced[24];               /* what the last one that was told to wait waits for */
+	char told[24];                /* the last state that devices were told of a request */
 };
 
 static struct now rig_now(struct rig *r) { return (struct now){r->f.now_ms, r->boot_ms}; }
@@ -66,6 +70,7 @@ static void *fx_start(void *ctx, struct job *j, const struct talk_message *m, si
 	*p = (struct played){.job = j, .nmessages = n, .live = true};
 	assert_true(n > 0);
 	(void)str_copy(m[n - 1].text, p->text, sizeof p->text);
+	(void)str_copy(job_request(j)->serving, r->asked, sizeof r->asked);
 	return p;
 }
 
@@ -87,7 +92,9 @@ static void fx_publish(void *ctx, const struct delta *d)
 static void fx_state(void *ctx, struct job *j)
 {
 	struct rig *r = ctx;
+	struct pacing p;
 	(void)str_copy(job_state_name(j), r->told, sizeof r->told);
+	if (job_pacing(j, &p)) (void)str_copy(p.why, r->paced, sizeof r->paced);
 }
 static void fx_event(void *ctx, const char *type, const struct job *j, enum err e, struct str detail)
 {
@@ -104,17 +111,26 @@ static const struct relay_effects effects = {fx_submit, fx_start, fx_cancel, fx_
 static int provider_of(void *ctx, struct str model)
 {
 	(void)ctx;
-	return str_eq(model, STR("nobody")) ? -1 : 0;
+	if (str_eq(model, STR("nobody"))) return -1;
+	return str_starts(model, STR("other")) ? 1 : 0;
+}
+
+static void limits_of(void *ctx, struct str model, struct rate_limits *configured, struct rate_limits *usual)
+{
+	(void)model;
+	(void)usual;
+	*configured = ((struct rig *)ctx)->limits;
 }
 
 static void relay_make(struct rig *r)
 {
 	struct relay_config c = {.limits = &r->f.limits,
 				 .incarnation = r->incarnation,
-				 .nproviders = 1,
-				 .slots = &r->slots,
+				 .nproviders = ARRAY_LEN(r->terms),
+				 .providers = r->terms,
 				 .seed = 1,
 				 .provider_of = provider_of,
+				 .limits_of = limits_of,
 				 .effects = &effects,
 				 .ctx = r};
 	r->relay = relay_new(&c);
@@ -125,7 +141,9 @@ static void rig_init(struct rig *r, int64_t slots)
 	memset(r, 0, sizeof *r);
 	fixture_init(&r->f);
 	buf_init(&r->shown, BUF_NO_LIMIT);
-	r->slots = slots;
+	r->terms[0] = r->terms[1] = (struct provider_terms){.slots = slots, .has_circuit = true};
+	r->model = "m";
+	r->fallback = "";
 	r->priority = PRIORITY_NORMAL;
 	r->boot_ms = 1000000;
 	r->incarnation = store_incarnation(r->f.store);
@@ -170,7 +188,7 @@ static void send_done(struct store_op *op) { CONTAINER_OF(op, struct sent, cmd.o
 static enum err send_as(struct rig *r, struct sent *s, int64_t user, uint32_t actor, const char *id, const char *conv,
 			const char *text, bool admit)
 {
-	int provider = -1;
+	int hold = -1;
 	*s = (struct sent){0};
 	store_op_init(&s->cmd.op, cmd_send_run, send_done, actor, r->f.now_ms++);
 	s->cmd.op.bytes = 100;
@@ -180,15 +198,16 @@ static enum err send_as(struct rig *r, struct sent *s, int64_t user, uint32_t ac
 	s->cmd.conversation_id = str_c(conv);
 	s->cmd.text = str_c(text);
 	s->cmd.wants_answer = true;
-	s->cmd.model = STR("m");
+	s->cmd.model = str_c(r->model);
+	s->cmd.asked = s->cmd.model_by = STR("");
+	s->cmd.fallback = str_c(r->fallback);
 	s->cmd.params = STR("");
 	s->cmd.incarnation = r->incarnation;
 	s->cmd.context_bytes = 1000;
 	s->cmd.open_max = 100;
 	s->cmd.priority = r->priority;
 	s->cmd.limits = &r->f.limits;
-	s->cmd.claim = relay_reserve(r->relay, str_c(conv), STR("m"), &provider);
-	if (!s->cmd.claim) provider = -1;
+	s->cmd.claim = relay_reserve(r->relay, str_c(conv), s->cmd.model, rig_now(r), &hold, &s->cmd.claim_tokens);
 	store_submit(r->f.store, &s->cmd.op);
 	while (!s->done) {
 		while (sem_wait(&r->f.woken) != 0) {
@@ -196,8 +215,8 @@ static enum err send_as(struct rig *r, struct sent *s, int64_t user, uint32_t ac
 		store_poll(r->f.store);
 	}
 	enum err e = s->cmd.op.err;
-	if (e == OK && !s->cmd.duplicate && admit) relay_admit(r->relay, &s->cmd.job, provider, rig_now(r));
-	else if (provider >= 0) relay_unreserve(r->relay, provider, rig_now(r));
+	if (e == OK && !s->cmd.duplicate && admit) relay_admit(r->relay, &s->cmd.job, hold, rig_now(r));
+	else if (hold >= 0) relay_unreserve(r->relay, hold, rig_now(r));
 	return e;
 }
 
@@ -219,9 +238,38 @@ __attribute__((unused)) static void text(struct rig *r, size_t call, const char 
 __attribute__((unused)) static void end(struct rig *r, size_t call, enum err e, bool retryable)
 {
 	r->calls[call].live = false;
-	struct call_end how = {
-		.err = e, .retryable = retryable, .input_tokens = 3, .output_tokens = 5, .finish_reason = STR("stop")};
+	struct call_end how = {.err = e,
+			       .retryable = retryable,
+			       .usage = {.input_tokens = 3, .output_tokens = 5},
+			       .finish_reason = STR("stop"),
+			       .request_id = STR("req_1")};
 	relay_call_done(r->relay, r->calls[call].job, &how, rig_now(r));
+	settle(r);
+}
+
+/* Ends a call with a failure of that class. */
+__attribute__((unused)) static void fail_call(struct rig *r, size_t call, enum fail f, int64_t retry_after_ms)
+{
+	struct errinfo info;
+	(void)err_set(&info, fail_err(f), "it went wrong");
+	info.retry_after_ms = retry_after_ms;
+	r->calls[call].live = false;
+	struct call_end how = {.err = fail_err(f),
+			       .fail = f,
+			       .retryable = fail_retryable(f),
+			       .info = &info,
+			       .usage = USAGE_UNKNOWN,
+			       .finish_reason = STR(""),
+			       .request_id = STR("req_bad")};
+	relay_call_done(r->relay, r->calls[call].job, &how, rig_now(r));
+	settle(r);
+}
+
+/* Time passes, for both clocks. */
+__attribute__((unused)) static void pass(struct rig *r, int64_t ms)
+{
+	r->boot_ms += ms;
+	r->f.now_ms += ms;
 	settle(r);
 }
 

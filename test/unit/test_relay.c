@@ -206,7 +206,8 @@ static void a_late_attempt_cannot_finish(void **state)
 				  .text = STR("from another daemon"),
 				  .thinking = STR(""),
 				  .error_text = STR(""),
-				  .finish_reason = STR("")};
+				  .finish_reason = STR(""),
+				  .provider_id = STR("")};
 	assert_int_equal(run(&r.f, late_finish, &late), ERR_SUPERSEDED);
 	late.incarnation = r.incarnation;
 	late.attempt = 2;
