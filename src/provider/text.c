@@ -116,10 +116,3 @@ void text_clean(struct str s, struct str key, char out[TEXT_CLEAN_MAX + 1])
 	out[n] = '\0';
 	buf_release(&b);
 }
-
-int64_t text_estimate_tokens(struct str s)
-{
-	int64_t chars = 0;
-	for (size_t i = 0; i < s.n; i++) chars += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-	return (chars + 3) / 4;
-}

@@ -16,7 +16,4 @@ void text_repair_json(struct str s, struct buf *out);
  * bytes, in which every run of 8 or more bytes that also stands in `key` is covered up. `out` ends in NUL. */
 void text_clean(struct str s, struct str key, char out[TEXT_CLEAN_MAX + 1]);
 
-/* A rough count of tokens for when nobody counted: a quarter of the characters, rounded up. */
-int64_t text_estimate_tokens(struct str s);
-
 #endif

@@ -10,7 +10,6 @@ enum route_kind {
 	ROUTE_PAIR,
 	ROUTE_UNPAIR,
 	ROUTE_ME,
-	ROUTE_MODELS,
 	ROUTE_EVENTS,
 	ROUTE_STREAM,
 	ROUTE_ASSET
@@ -26,7 +25,7 @@ static const struct route {
 	{"POST", "/api/v1/pair", NULL, ROUTE_PAIR, NULL},
 	{"POST", "/api/v1/unpair", NULL, ROUTE_UNPAIR, NULL},
 	{"GET", "/api/v1/me", NULL, ROUTE_ME, NULL},
-	{"GET", "/api/v1/models", NULL, ROUTE_MODELS, NULL},
+	{"GET", "/api/v1/models", NULL, ROUTE_VERB, verb_model_list},
 	{"GET", "/api/v1/devices", NULL, ROUTE_VERB, verb_device_list},
 	{"GET", "/api/v1/devices/*", "deviceId", ROUTE_VERB, verb_device_get},
 	{"POST", "/api/v1/devices/*/revoke", "deviceId", ROUTE_VERB, verb_device_revoke},
@@ -103,16 +102,6 @@ static void me(struct server *s, struct http_req *r, struct live_user *u, const 
 	jw_kstr(&w, "userName", u->name);
 	jw_kstr(&w, "deviceId", cred->device_id);
 	jw_obj_end(&w);
-	http_answer(r, 200, "application/json", NULL, buf_str(&b));
-	buf_release(&b);
-}
-
-static void models(struct server *s, struct http_req *r, struct live_user *u, const struct cred_row *cred)
-{
-	(void)u;
-	(void)cred;
-	struct buf b = BUF_INIT(BUF_NO_LIMIT);
-	catalog_write(s->catalog, &b);
 	http_answer(r, 200, "application/json", NULL, buf_str(&b));
 	buf_release(&b);
 }
@@ -225,7 +214,6 @@ void api_request(void *ctx, struct http_req *r)
 	case ROUTE_PAIR: auth_pair(s, r); break;
 	case ROUTE_UNPAIR: auth_request(s, r, auth_unpair); break;
 	case ROUTE_ME: auth_request(s, r, me); break;
-	case ROUTE_MODELS: auth_request(s, r, models); break;
 	case ROUTE_EVENTS: auth_request(s, r, feed_sse); break;
 	case ROUTE_STREAM: auth_request(s, r, stream); break;
 	case ROUTE_ASSET:

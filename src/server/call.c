@@ -29,6 +29,7 @@ static const struct verb {
 	{"queue:reorder", verb_queue_reorder},
 	{"record:save", verb_record_save},
 	{"record:query", verb_record_query},
+	{"model:list", verb_model_list},
 	{"device:list", verb_device_list},
 	{"device:get", verb_device_get},
 	{"device:revoke", verb_device_revoke},

@@ -45,6 +45,7 @@ void verb_request_retry(struct call *c);
 void verb_request_get(struct call *c);
 void verb_record_save(struct call *c);
 void verb_record_query(struct call *c);
+void verb_model_list(struct call *c);
 void verb_device_list(struct call *c);
 void verb_session_sync(struct call *c);
 void verb_session_join(struct call *c);

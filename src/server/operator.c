@@ -544,6 +544,7 @@ static const struct {
 	{"POST", "backup", ask_backup},
 	{"GET", "doctor", ask_doctor},
 	{"GET", "models", ask_models},
+	{"GET", "keys", ask_keys},
 };
 
 bool operator_request(struct server *s, struct http_req *r)

@@ -35,5 +35,6 @@ void ask_queue(struct server *s, struct ask *a);   /* POST queue */
 void ask_history(struct server *s, struct ask *a); /* GET history */
 void ask_restore(struct server *s, struct ask *a); /* POST history/restore */
 void ask_models(struct server *s, struct ask *a);  /* GET models */
+void ask_keys(struct server *s, struct ask *a);    /* GET keys */
 
 #endif

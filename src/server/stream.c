@@ -296,22 +296,30 @@ static void write_state(struct server *s, struct jw *w, struct str id, const str
 	request_write_usage(w, &q->usage);
 }
 
-void write_request_state(struct server *s, struct jw *w, const struct job_info *info)
-{
-	struct turn_times t = {.claimed = info->request.last_started_ms, .done = info->request.last_completed_ms};
-	write_state(s, w, info->request_id, &info->request, request_state_name(info->request.state), &t);
-}
-
-void write_job_state(struct server *s, struct jw *w, const struct job *j)
+/* What it waits for besides its turn. */
+static void write_pacing(struct jw *w, const struct job *j)
 {
 	struct pacing p;
-	write_state(s, w, job_request_id(j), job_request(j), job_state_name(j), &job_turn(j)->times);
 	if (!job_pacing(j, &p)) return;
 	jw_key(w, "pacing");
 	jw_obj(w);
 	jw_ktime(w, "untilAt", p.until_wall_ms);
 	jw_kstr(w, "why", p.why);
 	jw_obj_end(w);
+}
+
+void write_request_state(struct server *s, struct jw *w, const struct job_info *info)
+{
+	struct turn_times t = {.claimed = info->request.last_started_ms, .done = info->request.last_completed_ms};
+	const struct job *j = relay_find(work_relay(s->work), info->request_id);
+	write_state(s, w, info->request_id, &info->request, request_state_name(info->request.state), &t);
+	if (j != NULL) write_pacing(w, j);
+}
+
+void write_job_state(struct server *s, struct jw *w, const struct job *j)
+{
+	write_state(s, w, job_request_id(j), job_request(j), job_state_name(j), &job_turn(j)->times);
+	write_pacing(w, j);
 }
 
 static void end_followers(struct server *s, const struct job *job);

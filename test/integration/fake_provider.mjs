@@ -4,6 +4,7 @@
 //     fake.baseUrl                               // "http://127.0.0.1:PORT/v1"
 //     fake.behave("cut", { tokens: 3 })          // what every following request gets
 //     fake.behave(["status", { status: 503 }], "answer")   // the first request this, those after it that
+//     fake.models = ["a", "b"]                   // what it lists; without them GET /models is 404
 //     fake.calls                                 // [{ body, headers, at, closedAt, phase, done }], one per request
 //     await fake.close()
 //
@@ -188,8 +189,9 @@ const parseModel = (model) => {
 	return name in behaviours ? [name, options] : null;
 };
 
-export async function startFake({ host = "127.0.0.1", port = 0 } = {}) {
+export async function startFake({ host = "127.0.0.1", port = 0, models } = {}) {
 	const calls = [];
+	const fake = { models, listings: 0 };
 	let script = [["answer", {}]];
 	const server = createServer(async (req, res) => {
 		const pieces = [];
@@ -199,7 +201,9 @@ export async function startFake({ host = "127.0.0.1", port = 0 } = {}) {
 			return; // who asked is gone before it had said what
 		}
 		if (req.method === "GET" && req.url.endsWith("/models")) {
-			res.end(JSON.stringify({ object: "list", data: Object.keys(behaviours).map((id) => ({ id, object: "model" })) }));
+			fake.listings++;
+			res.statusCode = fake.models ? 200 : 404;
+			res.end(JSON.stringify({ object: "list", data: (fake.models ?? []).map((id) => ({ id, object: "model" })) }));
 			return;
 		}
 		const events = new EventTarget();
@@ -226,7 +230,7 @@ export async function startFake({ host = "127.0.0.1", port = 0 } = {}) {
 	server.keepAliveTimeout = 60_000;
 	server.listen(port, host);
 	await once(server, "listening");
-	return {
+	return Object.assign(fake, {
 		server,
 		calls,
 		port: server.address().port,
@@ -240,7 +244,7 @@ export async function startFake({ host = "127.0.0.1", port = 0 } = {}) {
 			server.close();
 			await once(server, "close");
 		},
-	};
+	});
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

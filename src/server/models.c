@@ -1,5 +1,15 @@
-/* GET models: what `roost models` shows. Query: all=1 what nobody serves too, live=1 the providers are asked first. */
+/* The models, as devices and the machine's owner are told them. */
+#include "server/call.h"
 #include "server/operator.h"
+
+void verb_model_list(struct call *c)
+{
+	struct jw w = call_begin(c, "model:list");
+	catalog_write(c->server->catalog, &w);
+	call_reply(c, &w);
+}
+
+/* GET models, which `roost models` shows. Query: all=1 what nobody serves too, live=1 the providers are asked first. */
 
 static void models_told(void *ctx)
 {
