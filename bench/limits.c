@@ -37,11 +37,10 @@ static void fx_submit(void *ctx, struct store_op *op)
 	b->ops[b->nops++] = op;
 }
 
-static void *fx_start(void *ctx, struct job *j, const struct talk_message *m, size_t n)
+static void *fx_start(void *ctx, struct job *j, const struct job_info *view)
 {
 	struct bench *b = ctx;
-	(void)m;
-	(void)n;
+	(void)view;
 	b->calls[b->ncalls++] = j;
 	return j;
 }

@@ -14,7 +14,7 @@
 
 #define SMALL_BYTES ((size_t)64 << 10)
 #define ATTACHED_BYTES_MAX ((int64_t)45 << 20) /* in base64 they fit WIRE_BODY_MAX */
-#define SUMMARY_TOKENS 1024                    /* asked for, and kept free for it */
+#define SUMMARY_TOKENS ((int64_t)1024)         /* at most, of a summary; a quarter of the room when that is less */
 
 struct prompt {
 	struct arena arena;
@@ -34,8 +34,8 @@ struct prompt *prompt_new(const struct prompt_spec *spec)
 {
 	struct prompt *p = xcalloc(1, sizeof *p);
 	p->spec = *spec;
-	struct str *copied[] = {&p->spec.base_url, &p->spec.model, &p->spec.params, &p->spec.data_dir,
-				&p->spec.summary};
+	struct str *copied[] = {&p->spec.base_url, &p->spec.model,   &p->spec.params,
+				&p->spec.data_dir, &p->spec.summary, &p->spec.session};
 	for (size_t i = 0; i < ARRAY_LEN(copied); i++) *copied[i] = arena_str(&p->arena, *copied[i]);
 	struct prompt_message *list = arena_alloc(&p->arena, xmul(MAX(spec->nmessages, (size_t)1), sizeof *list));
 	for (size_t i = 0; i < spec->nmessages; i++) {
@@ -70,6 +70,7 @@ void prompt_free(struct prompt *p)
 }
 
 const struct prompt_made *prompt_made(const struct prompt *p) { return &p->made; }
+void prompt_drop_session(struct prompt *p) { p->spec.session = STR(""); }
 void prompt_set_summary(struct prompt *p, struct str summary) { p->spec.summary = arena_str(&p->arena, summary); }
 
 bool prompt_is_small(const struct prompt *p)
@@ -211,6 +212,9 @@ static struct context_message weigh(const struct call_message *m, struct str fam
 	return c;
 }
 
+/* Asked for, and kept free for it. */
+static int64_t summary_tokens(const struct prompt *p) { return MAX(MIN(SUMMARY_TOKENS, p->made.room / 4), (int64_t)1); }
+
 static enum err refuse(const struct prompt *p, enum context_rule rule, struct errinfo *info)
 {
 	const struct context_plan *plan = &p->made.context;
@@ -237,7 +241,7 @@ static enum err fit(struct prompt *p, struct errinfo *info)
 	if (about != NULL)
 		p->made.room = context_room(about->window, about->max_output, param_int(&p->params, P_MAX_TOKENS));
 	if (p->made.room > 0) p->made.room = MAX(p->made.room - besides, (int64_t)1);
-	context_plan(list, p->nmessages, p->made.room, rule == CONTEXT_SUMMARISE ? SUMMARY_TOKENS : 0, rule,
+	context_plan(list, p->nmessages, p->made.room, rule == CONTEXT_SUMMARISE ? summary_tokens(p) : 0, rule,
 		     &p->made.context);
 	if (!p->made.context.fits || (rule == CONTEXT_REFUSE && p->spec.is_cut)) return refuse(p, rule, info);
 	p->made.input_tokens = p->made.context.tokens + besides;
@@ -279,7 +283,7 @@ static enum err build_summary(struct prompt *p, struct errinfo *info)
 		if (!str_eq(p->messages[i].role, STR("system")))
 			buf_addf(&text, "%.*s: %.*s\n\n", STR_ARG(p->messages[i].role), STR_ARG(p->messages[i].text));
 	p->made.summary_key = hash64(buf_str(&text), hash64(p->spec.model, 0));
-	buf_addf(&options, "{\"maxTokens\":%d}", SUMMARY_TOKENS);
+	buf_addf(&options, "{\"maxTokens\":%lld}", (long long)summary_tokens(p));
 	struct call_message message = {.role = STR("user"), .text = buf_str(&text)};
 	struct provider_ask ask = {.base_url = p->spec.base_url,
 				   .key = p->spec.key,
@@ -287,7 +291,8 @@ static enum err build_summary(struct prompt *p, struct errinfo *info)
 				   .about = p->spec.about,
 				   .messages = &message,
 				   .nmessages = 1,
-				   .params = &params};
+				   .params = &params,
+				   .command = p->spec.command};
 	enum err e = json_parse(buf_str(&options), &doc, info);
 	if (e == OK) e = params_read(json_root(doc), &params, info);
 	if (e == OK) e = p->spec.dialect->build(&ask, &p->made.request, info);
@@ -305,7 +310,9 @@ static enum err build(struct prompt *p, struct errinfo *info)
 				   .about = p->spec.about,
 				   .messages = p->messages,
 				   .nmessages = p->nmessages,
-				   .params = &p->params};
+				   .params = &p->params,
+				   .command = p->spec.command,
+				   .session = p->spec.session};
 	return p->spec.dialect->build(&ask, &p->made.request, info);
 }
 

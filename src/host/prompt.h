@@ -32,9 +32,11 @@ struct prompt_spec {
 	struct str data_dir; /* attachments are in its assets/ */
 	struct str summary;  /* of what is left out, once it is made; STR_NONE not yet */
 	bool is_cut;         /* older messages were left out already */
+	const char *const *command; /* of an agent; NULL it is none */
+	struct str session;         /* the agent's own, to go on with; "" none */
 };
 
-/* The dialect, the key and `about` must outlive the prompt; the rest is copied. */
+/* The dialect, the key, `command` and `about` must outlive the prompt; the rest is copied. */
 struct prompt *prompt_new(const struct prompt_spec *spec);
 void prompt_free(struct prompt *p);
 bool prompt_is_small(const struct prompt *p);
@@ -53,6 +55,7 @@ struct prompt_made {
 	int64_t input_tokens; /* estimate of all that is sent */
 };
 const struct prompt_made *prompt_made(const struct prompt *p);
+void prompt_drop_session(struct prompt *p); /* make it again, for an agent that begins */
 void prompt_set_summary(struct prompt *p, struct str summary);
 
 #endif
