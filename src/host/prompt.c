@@ -44,7 +44,7 @@ struct prompt *prompt_new(const struct prompt_spec *spec)
 						  arena_str(&p->arena, m->parts)};
 	}
 	p->spec.messages = list;
-	p->docs = arena_zalloc(&p->arena, xmul(MAX(spec->nmessages, (size_t)1), sizeof *p->docs));
+	p->docs = arena_zalloc(&p->arena, xmul(MAX(spec->nmessages, (size_t)1), sizeof(struct json_doc *)));
 	return p;
 }
 
