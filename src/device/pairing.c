@@ -91,9 +91,15 @@ enum err cmd_pair_make_run(struct txn *t, struct store_op *op)
 	return e == OK ? txn_pair_add(t, c->hash, c->out_user.user, c->expires_ms) : e;
 }
 
-static enum err count_creds(void *ctx, const struct cred_row *r)
+struct others {
+	uint32_t but;
+	int64_t n;
+};
+
+static enum err count_others(void *ctx, const struct cred_row *r)
 {
-	*(int64_t *)ctx += !r->revoked;
+	struct others *o = ctx;
+	o->n += !r->revoked && r->principal != o->but;
 	return OK;
 }
 
@@ -150,8 +156,8 @@ out:
 enum err cmd_pair_take_run(struct txn *t, struct store_op *op)
 {
 	struct cmd_pair_take *c = CONTAINER_OF(op, struct cmd_pair_take, op);
-	int64_t user = 0, ndevices = 0;
-	uint32_t principal = 0;
+	int64_t user = 0;
+	struct others others = {0};
 	enum err e = OK;
 	if (c->code_hash != NULL) {
 		e = txn_pair_take(t, c->code_hash, &user);
@@ -163,15 +169,15 @@ enum err cmd_pair_take_run(struct txn *t, struct store_op *op)
 	}
 	if (e != OK) return e;
 	user = c->out_user.user;
-	e = txn_creds(t, user, count_creds, &ndevices);
-	if (e == OK && ndevices >= c->devices_max)
+	e = txn_principal(t, user, c->device.device_id, &others.but);
+	if (e == OK) e = txn_creds(t, user, count_others, &others);
+	if (e == OK && others.n >= c->devices_max)
 		return err_set(&op->info, ERR_TOO_MANY,
 			       "this user has devicesPerUser (%lld) devices; revoke one with: roost devices revoke",
 			       (long long)c->devices_max);
-	if (e == OK) e = txn_principal(t, user, c->device.device_id, &principal);
-	if (e == OK) e = txn_cred_revoke(t, principal); /* a device has one credential: pairing again replaces it */
+	if (e == OK) e = txn_cred_revoke(t, others.but); /* a device has one credential: pairing again replaces it */
 	if (e == ERR_NOT_FOUND) e = OK;
-	if (e == OK) e = txn_cred_add(t, principal, c->token_hash);
+	if (e == OK) e = txn_cred_add(t, others.but, c->token_hash);
 	if (e == OK) e = put_device(t, user, &c->device, txn_now_ms(t));
 	return e;
 }

@@ -1,18 +1,19 @@
 /* The inside of a provider call, shared by call.c (what all calls have in common), call_remote.c (those over HTTP) and
- * call_local.c (those that need no network). */
+ * call_local.c (those that need no network); call_exec.c has what is different for a command-line agent. */
 #ifndef ROOST_HOST_CALL_PRIV_H
 #define ROOST_HOST_CALL_PRIV_H
 
 #include <sys/queue.h>
 
 #include "host/call.h"
+#include "host/child.h"
 #include "host/prompt.h"
 #include "host/providers.h"
 #include "net/client.h"
-#include "provider/answer.h"
+#include "provider/agent.h"
 #include "provider/local.h"
 
-enum source { SOURCE_REMOTE, SOURCE_TEST, SOURCE_SILENT };
+enum source { SOURCE_REMOTE, SOURCE_TEST, SOURCE_SILENT, SOURCE_EXEC };
 
 struct provider {
 	char *name, *base_url, *key; /* key: NULL none */
@@ -26,6 +27,8 @@ struct provider {
 	struct rate_limits limits; /* of all its models together */
 	char **model_limits;       /* as configured, NULL-terminated; NULL none */
 	bool allow_private;
+	char **command, **env; /* of an agent, NULL-terminated; env: NAME=VALUE */
+	char *path;            /* where it is looked for, and what it gets as PATH */
 };
 
 struct providers {
@@ -35,6 +38,8 @@ struct providers {
 	struct provider *list;
 	size_t n;
 	TAILQ_HEAD(, provider_call) calls;
+	struct child_list children;     /* agents that have not ended, also of calls that are over */
+	struct key_check *checks;       /* under way; keycheck.h */
 	struct catalog *catalog;        /* what is known of their models; NULL nothing */
 	struct kept_summary *summaries; /* a ring; NULL: none yet */
 	size_t nsummaries;              /* made so far */
@@ -70,6 +75,13 @@ struct provider_call {
 	bool summarising, connected;
 	int64_t stage_ms; /* loop time at which this stage (the summary, the answer) began */
 
+	/* an agent */
+	struct child *child; /* NULL: it has ended, or not begun */
+	char *place;         /* the directory it runs in */
+	LIST_HEAD(, question) questions;
+	char agent_session[AGENT_SESSION_MAX + 1]; /* what it goes on with; "" it begins */
+	bool session_lost;                         /* it did not know the one it was to go on with */
+
 	/* local */
 	struct local_plan plan;
 	struct local_text text;
@@ -104,6 +116,16 @@ void summaries_free(struct providers *p);
 void remote_end(struct provider_call *c, enum err transport, const struct errinfo *info);
 /* The deadlines of a call over HTTP, or of a local one that is silent on purpose. */
 void call_set_deadline(struct provider_call *c);
+
+void remote_make(struct provider_call *c); /* makes the prompt, and then sends it */
+
+/* call_exec.c. */
+void exec_begin(struct provider_call *c, const struct call_spec *spec);
+void exec_send(struct provider_call *c);                               /* the prompt is made */
+bool exec_waits(const struct provider_call *c);                        /* for something that may take its time */
+void exec_tell(const struct provider_call *c, struct call_outcome *o); /* of its session */
+void exec_let_go(struct provider_call *c);                             /* it is asked to end, at once */
+void exec_free(struct provider_call *c);
 
 /* call_local.c. */
 MUST_USE enum err local_start(struct provider_call *c, const struct call_spec *spec, struct str model,

@@ -13,8 +13,6 @@
 #define SUMMARIES_KEPT 32
 #define KEY_SAYS_MAX 150 /* bytes of an error's text */
 
-static void make(struct provider_call *c);
-
 /* ---- summaries that were made ------------------------------------------------------------------------------------ */
 
 /* The next question of the same conversation leaves out the same messages. */
@@ -73,7 +71,7 @@ static void go_on(struct provider_call *c, const struct call_outcome *o)
 	answer_free(c->answer);
 	c->answer = NULL;
 	c->summarising = c->complete = c->got_text = false;
-	make(c);
+	remote_make(c);
 }
 
 /* A person has to do something about the key, and should know which one it was. */
@@ -90,7 +88,8 @@ void remote_end(struct provider_call *c, enum err transport, const struct errinf
 	struct call_outcome o;
 	if (c->is_over) return;
 	answer_end(c->answer, transport, info, &o);
-	if (o.fail == FAIL_AUTH) say_key(c->provider, &o);
+	if (c->provider->source == SOURCE_EXEC) exec_tell(c, &o);
+	else if (o.fail == FAIL_AUTH) say_key(c->provider, &o);
 	if (c->summarising && o.err == OK) go_on(c, &o);
 	else finish(c, &o);
 }
@@ -120,8 +119,8 @@ static struct deadline next_deadline(const struct provider_call *c)
 				 "firstTokenMs"};
 	struct deadline idle = {c->active_ms + l->stream_idle_ms, l->stream_idle_ms, "the answer fell silent",
 				"streamIdleMs"};
-	if (c->complete) d.at_ms = c->active_ms + POLITE_MS;
-	else if (c->paused) return d;
+	if (c->complete) d.at_ms = c->active_ms + (c->child != NULL ? l->agent_grace_ms : POLITE_MS);
+	else if (c->paused || exec_waits(c)) return d;
 	else if (!c->got_text && first.at_ms < d.at_ms) return first;
 	else if (c->got_text && idle.at_ms < d.at_ms) return idle;
 	return d;
@@ -207,6 +206,10 @@ static bool on_answer_text(void *ctx, enum answer_kind kind, struct str text)
 
 static void send_out(struct provider_call *c)
 {
+	if (c->provider->source == SOURCE_EXEC) {
+		exec_send(c);
+		return;
+	}
 	const struct provider *prov = c->provider;
 	const struct prompt_made *made = prompt_made(c->prompt);
 	struct answer_sink sink = {
@@ -251,7 +254,7 @@ static void made(struct provider_call *c, enum err e, const struct errinfo *info
 	if (e == OK && m->wants_summary && (kept = summary_find(c->owner, m->summary_key)).p != NULL) {
 		prompt_set_summary(c->prompt, kept);
 		c->context.is_summarised = true;
-		make(c);
+		remote_make(c);
 	} else if (e == OK) {
 		c->summarising = m->wants_summary;
 		c->context.is_summarised |= m->wants_summary;
@@ -296,7 +299,7 @@ static void made_elsewhere(uv_work_t *w, int status)
 	free(m);
 }
 
-static void make(struct provider_call *c)
+void remote_make(struct provider_call *c)
 {
 	struct errinfo info;
 	if (prompt_is_small(c->prompt)) {
@@ -325,15 +328,19 @@ void remote_start(struct provider_call *c, const struct call_spec *spec, struct 
 		.params = spec->params,
 		.data_dir = spec->data_dir,
 		.is_cut = spec->is_cut,
+		.command = (const char *const *)prov->command,
 	};
+	if (prov->source == SOURCE_EXEC) exec_begin(c, spec);
+	as.session = str_c(c->agent_session);
 	buf_init(&c->summary, SUMMARY_BYTES);
 	c->prompt = prompt_new(&as);
-	make(c);
+	remote_make(c);
 }
 
 void remote_pause(struct provider_call *c, bool paused)
 {
 	if (c->http != NULL) http_call_pause(c->http, paused);
+	if (c->child != NULL) child_pause(c->child, paused);
 	if (c->making == NULL) call_set_deadline(c);
 }
 

@@ -4,11 +4,15 @@
  * the one it told, or (when it has told none yet) what the table knows of its kind. Entries of the person's own file are
  * added to the provider they name. Each refers to a model_info of this provider's own, put together from the table and
  * the listing; those are made once and never changed or freed, since a call on another thread may be reading one. Their
- * number is bounded, and beyond that nothing is known of a model. */
+ * number is bounded, and beyond that nothing is known of a model.
+ *
+ * Only the loop changes the catalog, and it takes the lock to do so: the writer reads it there, for the names in people's
+ * defaults. */
 #include "host/catalog.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 #include <uthash.h>
 
@@ -68,6 +72,7 @@ struct rule {
 };
 
 struct catalog {
+	pthread_mutex_t lock; /* what another thread reads: served, infos, and of a shelf http and was_read */
 	struct providers *providers;
 	struct models *models;
 	struct str default_model;
@@ -198,13 +203,22 @@ static void make_served(struct catalog *c)
 	}
 }
 
-const struct model_info *catalog_about(const struct catalog *c, int index, struct str wire)
+static void set_http(struct shelf *s, struct http_call *http)
+{
+	pthread_mutex_lock(&s->owner->lock);
+	s->http = http;
+	pthread_mutex_unlock(&s->owner->lock);
+}
+
+const struct model_info *catalog_about(struct catalog *c, int index, struct str wire)
 {
 	ASSERT(index >= 0 && (size_t)index < c->providers->n);
 	struct info *at;
 	struct buf id = BUF_INIT(BUF_NO_LIMIT);
 	buf_addf(&id, "%s:%.*s", c->providers->list[index].name, STR_ARG(wire));
+	pthread_mutex_lock(&c->lock);
 	HASH_FIND(hh, c->infos, id.p, id.n, at);
+	pthread_mutex_unlock(&c->lock);
 	buf_release(&id);
 	return at != NULL ? &at->about : known_of(c, index, wire);
 }
@@ -236,14 +250,16 @@ static void take_list(struct shelf *s)
 		arena_clear(&memory);
 		return;
 	}
+	pthread_mutex_lock(&s->owner->lock);
 	arena_clear(&s->memory);
 	s->memory = memory;
 	s->list = list;
 	s->n = n;
 	s->was_read = true;
+	make_served(s->owner);
+	pthread_mutex_unlock(&s->owner->lock);
 	s->error[0] = '\0';
 	s->read_wall_ms = clock_wall_ms();
-	make_served(s->owner);
 	log_info("%s serves %zu models", p->name, n);
 }
 
@@ -251,7 +267,7 @@ static void on_listed(void *ctx, enum err e, const struct errinfo *info)
 {
 	struct shelf *s = ctx;
 	struct catalog *c = s->owner;
-	s->http = NULL;
+	set_http(s, NULL);
 	if (e != OK) (void)snprintf(s->error, sizeof s->error, "%s", err_sentence(info, e));
 	else if (s->body.failed) (void)snprintf(s->error, sizeof s->error, "the answer is too long");
 	else if (s->status != 200) (void)snprintf(s->error, sizeof s->error, "the answer has status %d", s->status);
@@ -301,7 +317,7 @@ static void ask_shelf(struct shelf *s)
 	s->error[0] = '\0';
 	buf_init(&s->body, LISTING_BYTES_MAX);
 	c->nasking++;
-	s->http = http_call_start(c->providers->http, &spec);
+	set_http(s, http_call_start(c->providers->http, &spec));
 	wire_request_release(&r);
 }
 
@@ -499,6 +515,29 @@ enum err catalog_resolve(const struct catalog *c, struct str asked, struct resol
 	return unknown_model(c, asked, info);
 }
 
+static enum err resolve_anywhere(void *ctx, struct str asked, struct meant *out, struct errinfo *info)
+{
+	struct catalog *c = ctx;
+	struct resolved r;
+	pthread_mutex_lock(&c->lock);
+	enum err e = catalog_resolve(c, asked, &r, info);
+	pthread_mutex_unlock(&c->lock);
+	if (e != OK) return e;
+	memcpy(out->id, r.id, sizeof out->id);
+	out->by = resolved_by_name(r.by);
+	return OK;
+}
+
+static const struct model_info *about_anywhere(void *ctx, struct str id)
+{
+	struct catalog *c = ctx;
+	struct str wire;
+	int provider = prefix_of(c, id, &wire);
+	return provider < 0 ? NULL : catalog_about(c, provider, wire);
+}
+
+struct model_book catalog_book(struct catalog *c) { return (struct model_book){resolve_anywhere, about_anywhere, c}; }
+
 /* ---- for people -------------------------------------------------------------------------------------------------- */
 
 static void write_one(struct jw *w, const struct catalog *c, const struct served *s, const char *default_id)
@@ -667,6 +706,7 @@ enum err catalog_new(const struct catalog_options *o, struct catalog **out, stru
 {
 	struct catalog *c = xcalloc(1, sizeof *c);
 	struct providers *p = o->providers;
+	pthread_mutex_init(&c->lock, NULL);
 	c->providers = p;
 	c->default_model = str_c(o->default_model);
 	c->nshelves = p->n;
@@ -694,7 +734,7 @@ void catalog_stop(struct catalog *c)
 	for (size_t i = 0; i < c->providers->n; i++) {
 		struct shelf *s = &c->shelves[i];
 		if (s->http != NULL) http_call_cancel(s->http);
-		s->http = NULL;
+		set_http(s, NULL);
 		buf_release(&s->body);
 	}
 	c->nasking = 0;
@@ -712,5 +752,6 @@ void catalog_free(struct catalog *c)
 	free(c->shelves);
 	free(c->served);
 	free(c->rules);
+	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -9,12 +9,14 @@
  * A name is resolved when a message is sent: exact id, alias, family; over what is served and nothing else. A request's
  * model is what it resolved to and stays that.
  *
- * Everything on the loop thread; what catalog_about returns may be read by any, and lives as long as the catalog. */
+ * Everything on the loop thread, but catalog_about and what a book says, which any may ask; what catalog_about returns
+ * lives as long as the catalog. */
 #ifndef ROOST_HOST_CATALOG_H
 #define ROOST_HOST_CATALOG_H
 
 #include "host/providers.h"
 #include "provider/models.h"
+#include "relay/defaults.h"
 
 struct catalog;
 
@@ -49,7 +51,10 @@ MUST_USE enum err catalog_resolve(const struct catalog *c, struct str asked, str
 const char *resolved_by_name(enum resolved_by by);
 
 /* What is known of a provider's model; NULL nothing. `index` is the provider's. */
-const struct model_info *catalog_about(const struct catalog *c, int index, struct str wire);
+const struct model_info *catalog_about(struct catalog *c, int index, struct str wire);
+
+/* The catalog for who reads people's defaults. */
+struct model_book catalog_book(struct catalog *c);
 
 /* "models":[{"id","provider","default", and what model_write says}]: what is served, as a member for devices. */
 void catalog_write(const struct catalog *c, struct jw *w);

@@ -17,9 +17,14 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/near.h"
+#include "host/kinds.h"
+#include "provider/provider.h"
+#include "relay/budget.h"
 
 #define FILE_BYTES_MAX (1 << 20)
 #define NEAR_MAX 3
+#define PER_MINUTE_MAX 1000000000LL
 
 /* ---- the tables ------------------------------------------------------------------------------------------------- */
 
@@ -36,20 +41,51 @@ static const struct config_row {
 enum { ROWS = ARRAY_LEN(rows) };
 
 /* The keys of one element of `providers`. */
-enum { P_NAME, P_DIALECT, P_URL, P_KEY_FILE, P_MODELS, P_CONCURRENCY, P_PRIVATE, P_KEYS };
+#define KINDS "anthropic, openai, google, xai, ollama, lmstudio, llamacpp, compatible"
+#define DIALECTS "openai, openai-responses, anthropic, gemini, ollama, exec, local, silent"
+enum {
+	P_NAME,
+	P_KIND,
+	P_DIALECT,
+	P_URL,
+	P_KEY_FILE,
+	P_KEY_ENV,
+	P_PROXY,
+	P_MODELS,
+	P_CONCURRENCY,
+	P_REQUESTS,
+	P_TOKENS,
+	P_MODEL_LIMITS,
+	P_BUDGET,
+	P_PRIVATE,
+	P_COMMAND,
+	P_PATH,
+	P_ENV,
+	P_KEYS
+};
 static const struct {
 	const char *key, *what;
 	bool is_list;
 } provider_keys[P_KEYS] = {
 	[P_NAME] = {"name", "first half of its models' ids, as in NAME:MODEL", false},
-	[P_DIALECT] = {"dialect", "openai, local or silent", false},
+	[P_KIND] = {"kind", "gives what is left out: " KINDS "; by default what baseUrl looks like", false},
+	[P_DIALECT] = {"dialect", DIALECTS, false},
 	[P_URL] = {"baseUrl", "where its API is, as http://127.0.0.1:1234/v1", false},
-	[P_KEY_FILE] = {"keyFile", "file of mode 0600 that holds the API key; none by default", false},
-	[P_MODELS] = {"models", "models it serves, without its name; none: any model is passed on", true},
+	[P_KEY_FILE] = {"keyFile", "file of mode 0600 that holds the API key; none: see Keys", false},
+	[P_KEY_ENV] = {"keyEnv", "environment variable that holds the API key; none: its kind's", false},
+	[P_PROXY] = {"proxy", "proxy to reach it through, as http://10.0.0.1:3128; none by default", false},
+	[P_MODELS] = {"models", "models it serves, without its name; none: those it lists", true},
 	[P_CONCURRENCY] = {"concurrency", "calls at once; 0: limits.runningPerProvider", false},
+	[P_REQUESTS] = {"requestsPerMinute", "requests a minute to all its models together; 0: no limit", false},
+	[P_TOKENS] = {"tokensPerMinute", "tokens a minute, of questions and answers; 0: no limit", false},
+	[P_MODEL_LIMITS] = {"modelLimits", "limits of single models, each as MODEL REQUESTS TOKENS a minute", true},
+	[P_BUDGET] = {"budget", "what it may cost all users a day (UTC), in USD, as 20.00/day; none: no limit", false},
 	[P_PRIVATE] = {"allowPrivate", "whether baseUrl may be on loopback or a private network", false},
+	[P_COMMAND] = {"command", "exec: the program and its arguments; {model} and {system} stand for themselves", true},
+	[P_PATH] = {"path", "exec: absolute directories in which the program is looked for, as /usr/bin:/bin", false},
+	[P_ENV] = {"env", "exec: names of the daemon's environment variables that it is given", true},
 };
-static const char *const dialects[] = {"openai", "local", "silent"};
+static const char *const local_dialects[] = {"exec", "local", "silent"}; /* besides those of provider/ */
 static const char *const levels[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
 
@@ -161,26 +197,6 @@ __attribute__((format(printf, 3, 0))) static void fault_log(cyaml_log_t level, v
 
 /* ---- mistakes, kindly ------------------------------------------------------------------------------------------- */
 
-/* Edits (insert, delete, replace, case-blind) that turn a into b; texts longer than 40 are far from everything. */
-static size_t distance(struct str a, struct str b)
-{
-	enum { LONG = 40 };
-	size_t row[LONG + 1];
-	if (a.n > LONG || b.n > LONG) return LONG;
-	for (size_t j = 0; j <= b.n; j++) row[j] = j;
-	for (size_t i = 1; i <= a.n; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= b.n; j++) {
-			size_t above = row[j];
-			bool same = str_eq_nocase(str_n(a.p + i - 1, 1), str_n(b.p + j - 1, 1));
-			row[j] = MIN(MIN(row[j], row[j - 1]) + 1, diagonal + (same ? 0 : 1));
-			diagonal = above;
-		}
-	}
-	return row[b.n];
-}
-
 /* Appends the nearest known keys: " (did you mean …?)". Keys of all levels are looked at, with their parent's name. */
 static void add_near(struct buf *b, struct str key)
 {
@@ -195,7 +211,7 @@ static void add_near(struct buf *b, struct str key)
 		else if (i < ROWS + 2) k.key = i == ROWS ? "providers" : "limits";
 		else if (i < ROWS + 2 + P_KEYS) k.parent = "providers[].", k.key = provider_keys[i - ROWS - 2].key;
 		else k.parent = "limits.", k.key = limit_rows[i - ROWS - 2 - P_KEYS].key;
-		k.d = distance(key, str_c(k.key));
+		k.d = near_distance(key, str_c(k.key));
 		if (k.d > MAX(key.n, strlen(k.key)) / 2) continue;
 		size_t at = n;
 		while (at > 0 && near[at - 1].d > k.d) at--;
@@ -380,6 +396,25 @@ static bool is_provider_name(const char *s)
 	return n > 0 && n <= 40 && s[n] == '\0';
 }
 
+/* What is left out comes from the kind: the one that is named, else the one the address looks like when no dialect was
+ * chosen. A local kind may be on private addresses, unless this is the one its makers run. */
+static void apply_kind(struct config *c, const char *text[P_KEYS])
+{
+	bool is_named = text[P_KIND][0] != '\0';
+	const struct provider_kind *k = kind_find(str_c(text[P_KIND]));
+	if (!is_named && text[P_DIALECT][0] == '\0' && text[P_URL][0] != '\0') k = kind_guess(str_c(text[P_URL]));
+	if (k == NULL) return;
+	char *url = kind_complete_url(k, str_c(text[P_URL][0] != '\0' ? text[P_URL] : k->base_url));
+	text[P_URL] = keep(c, str_c(url));
+	free(url);
+	text[P_KIND] = k->name;
+	if (text[P_NAME][0] == '\0') text[P_NAME] = k->name;
+	if (text[P_DIALECT][0] == '\0') text[P_DIALECT] = k->dialect;
+	if (is_named && k->is_local && text[P_PRIVATE][0] == '\0' &&
+	    !same_origin(str_c(text[P_URL]), str_c(k->key_url)))
+		text[P_PRIVATE] = "true";
+}
+
 static enum err set_provider(const struct reading *r, const struct raw_provider *raw, size_t nth,
 			     struct provider_config *p)
 {
@@ -390,18 +425,22 @@ static enum err set_provider(const struct reading *r, const struct raw_provider 
 		if (!is_value_plain(&raw->keys[i]))
 			return wrong(r, line, "providers[%zu].%s holds a control character", nth, provider_keys[i].key);
 	}
+	if (text[P_KIND][0] != '\0' && kind_find(str_c(text[P_KIND])) == NULL)
+		return wrong(r, line, "providers[%zu].kind is \"%.40s\"; it must be one of " KINDS, nth, text[P_KIND]);
+	apply_kind(r->c, text);
 	if (!is_provider_name(text[P_NAME]))
 		return wrong(r, line, "providers[%zu].name is \"%.40s\"; it must be 1 to 40 of a-z, 0-9, - and _", nth,
 			     text[P_NAME]);
 	if (strcmp(text[P_NAME], "local") == 0)
 		return wrong(r, line, "providers[%zu].name: \"local\" is the built-in provider's", nth);
-	const char *dialect = text[P_DIALECT][0] != '\0' ? text[P_DIALECT] : "openai";
-	if (index_of(dialects, ARRAY_LEN(dialects), dialect) < 0)
-		return wrong(r, line, "providers[%zu].dialect is \"%.40s\"; it must be openai, local or silent", nth,
-			     dialect);
+	bool is_program = raw->keys[P_COMMAND].nlist > 0;
+	const char *dialect = text[P_DIALECT][0] != '\0' ? text[P_DIALECT] : is_program ? "exec" : "openai";
+	bool is_remote = dialect_find(str_c(dialect)) != NULL;
+	if (!is_remote && index_of(local_dialects, ARRAY_LEN(local_dialects), dialect) < 0)
+		return wrong(r, line, "providers[%zu].dialect is \"%.40s\"; it must be one of " DIALECTS, nth, dialect);
 	const char *url = text[P_URL];
 	bool is_http = strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
-	if (!is_http && strcmp(dialect, "openai") == 0)
+	if (!is_http && is_remote)
 		return wrong(r, line, "providers[%zu].baseUrl must begin with http:// or https://", nth);
 	int64_t concurrency = 0;
 	if (text[P_CONCURRENCY][0] != '\0' &&
@@ -410,15 +449,38 @@ static enum err set_provider(const struct reading *r, const struct raw_provider 
 	bool allow_private = false;
 	if (text[P_PRIVATE][0] != '\0' && !to_flag(text[P_PRIVATE], &allow_private))
 		return wrong(r, line, "providers[%zu].allowPrivate must be true or false", nth);
-	const struct raw_value *models = &raw->keys[P_MODELS];
+	int64_t per_minute[2] = {0};
+	for (size_t i = 0; i < ARRAY_LEN(per_minute); i++) {
+		const char *t = text[P_REQUESTS + i];
+		if (t[0] != '\0' &&
+		    (!str_to_int(str_c(t), &per_minute[i]) || per_minute[i] < 0 || per_minute[i] > PER_MINUTE_MAX))
+			return wrong(r, line, "providers[%zu].%s must be a whole number from 0 to %lld", nth,
+				     provider_keys[P_REQUESTS + i].key, (long long)PER_MINUTE_MAX);
+	}
+	int64_t ticks;
+	if (!is_none(text[P_BUDGET]) && !budget_parse(str_c(text[P_BUDGET]), &ticks))
+		return wrong(r, line, "providers[%zu].budget is \"%.40s\"; it must be USD a day, as 20.00/day", nth,
+			     text[P_BUDGET]);
+	const struct raw_value *models = &raw->keys[P_MODELS], *limits = &raw->keys[P_MODEL_LIMITS];
+	const struct raw_value *command = &raw->keys[P_COMMAND], *env = &raw->keys[P_ENV];
 	*p = (struct provider_config){
 		.name = keep(r->c, str_c(text[P_NAME])),
 		.dialect = keep(r->c, str_c(dialect)),
+		.kind = text[P_KIND][0] != '\0' ? keep(r->c, str_c(text[P_KIND])) : NULL,
 		.base_url = keep(r->c, str_c(url)),
+		.key_env = is_none(text[P_KEY_ENV]) ? NULL : keep(r->c, str_c(text[P_KEY_ENV])),
+		.proxy = is_none(text[P_PROXY]) ? NULL : keep(r->c, str_c(text[P_PROXY])),
 		.key_file = is_none(text[P_KEY_FILE]) ? NULL : keep_path(r->c, r->name, text[P_KEY_FILE]),
 		.models = models->nlist > 0 ? keep_list(r->c, models->list, models->nlist) : NULL,
 		.concurrency = concurrency,
+		.requests_per_minute = per_minute[0],
+		.tokens_per_minute = per_minute[1],
+		.model_limits = limits->nlist > 0 ? keep_list(r->c, limits->list, limits->nlist) : NULL,
+		.budget = is_none(text[P_BUDGET]) ? NULL : keep(r->c, str_c(text[P_BUDGET])),
 		.allow_private = allow_private,
+		.command = command->nlist > 0 ? keep_list(r->c, command->list, command->nlist) : NULL,
+		.path = is_none(text[P_PATH]) ? NULL : keep(r->c, str_c(text[P_PATH])),
+		.env = env->nlist > 0 ? keep_list(r->c, env->list, env->nlist) : NULL,
 	};
 	return OK;
 }
@@ -478,7 +540,10 @@ void config_init(struct config *c)
 		.origins = nothing,
 		.mdns = true,
 		.journal = true,
-		.default_model = "local:test",
+		.default_model = "",
+		.user_budget = "",
+		.user_budget = "",
+		.model_fallback = nothing,
 		.log_level = LOG_INFO,
 	};
 	c->data_dir = xdg_dir(c, "XDG_DATA_HOME", ".local/share");
@@ -606,7 +671,10 @@ enum err config_check(const struct config *c, struct errinfo *info)
 				"tlsKey, or trustProxy when a proxy ends TLS",
 				c->listen[i]);
 	}
-	if (c->default_model[0] == '\0') return err_set(info, ERR_CONFIG, "defaultModel is empty");
+	int64_t ticks;
+	if (c->user_budget[0] != '\0' && !budget_parse(str_c(c->user_budget), &ticks))
+		return err_set(info, ERR_CONFIG, "userBudget is \"%.40s\"; it must be USD a day, as 5.00/day",
+			       c->user_budget);
 	if (strlen(c->data_dir) + sizeof "/roost.sock" > 108)
 		return err_set(info, ERR_CONFIG,
 			       "the data directory's path is too long for a Unix socket in it (96 bytes): %.100s",
@@ -657,10 +725,20 @@ static void print_provider(const struct provider_config *p, FILE *out)
 	const char *texts[P_KEYS] = {[P_NAME] = p->name,
 				     [P_DIALECT] = p->dialect,
 				     [P_URL] = p->base_url,
-				     [P_KEY_FILE] = p->key_file != NULL ? p->key_file : ""};
+				     [P_KIND] = p->kind != NULL ? p->kind : "",
+				     [P_KEY_FILE] = p->key_file != NULL ? p->key_file : "",
+				     [P_KEY_ENV] = p->key_env != NULL ? p->key_env : "",
+				     [P_PROXY] = p->proxy != NULL ? p->proxy : "",
+				     [P_BUDGET] = p->budget != NULL ? p->budget : "",
+				     [P_PATH] = p->path != NULL ? p->path : ""};
 	for (size_t i = 0; i < P_KEYS; i++) {
 		fprintf(out, "%s%s: ", i == 0 ? "  - " : "    ", provider_keys[i].key);
 		if (i == P_MODELS) print_list(out, p->models);
+		else if (i == P_MODEL_LIMITS) print_list(out, p->model_limits);
+		else if (i == P_COMMAND) print_list(out, p->command);
+		else if (i == P_ENV) print_list(out, p->env);
+		else if (i == P_REQUESTS) fprintf(out, "%lld\n", (long long)p->requests_per_minute);
+		else if (i == P_TOKENS) fprintf(out, "%lld\n", (long long)p->tokens_per_minute);
 		else if (i == P_CONCURRENCY) fprintf(out, "%lld\n", (long long)p->concurrency);
 		else if (i == P_PRIVATE) fputs(p->allow_private ? "true\n" : "false\n", out);
 		else print_text(out, texts[i]), fputc('\n', out);

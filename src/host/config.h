@@ -28,7 +28,12 @@ enum config_kind { CFG_TEXT, CFG_PATH, CFG_LIST, CFG_FLAG, CFG_LEVEL };
 	X(origins, "origins", CFG_LIST, "web origins that may use a device's cookie, besides the daemon's own")        \
 	X(trust_proxy, "trustProxy", CFG_FLAG, "a proxy on this machine ends TLS: believe its X-Forwarded headers")    \
 	X(deflate, "deflate", CFG_FLAG, "offer WebSocket compression (permessage-deflate)")                            \
-	X(default_model, "defaultModel", CFG_TEXT, "the model that answers when a request names none")                 \
+	X(default_model, "defaultModel", CFG_TEXT,                                                                     \
+	  "the model that answers when a request names none; by default the first one of the first provider")          \
+	X(model_fallback, "modelFallback", CFG_LIST,                                                                   \
+	  "what answers for a model that nobody serves: \"default\", or \"ASKED -> MODEL\"; by default nothing does")  \
+	X(user_budget, "userBudget", CFG_TEXT,                                                                         \
+	  "what one user may spend a day (UTC), in USD, as 5.00/day; by default there is no limit")                    \
 	X(log_level, "logLevel", CFG_LEVEL, "what goes to stderr: error, warn, info or debug")                         \
 	X(mdns, "mdns", CFG_FLAG,                                                                                      \
 	  "show the daemon on the local network (_roost._tcp) when it listens beyond loopback")                        \
@@ -42,7 +47,9 @@ struct config {
 	const char *const *hosts;
 	const char *const *origins;
 	bool trust_proxy, deflate, mdns, journal;
-	const char *default_model;
+	const char *default_model; /* "" the first one of the first provider */
+	const char *const *model_fallback;
+	const char *user_budget; /* "" none */
 	enum log_level log_level;
 	const struct provider_config *providers;
 	size_t nproviders;

@@ -57,6 +57,7 @@ static const struct route {
 	{"POST", "/api/v1/sessions/*/queue/clear", "sessionId", ROUTE_VERB, verb_queue_clear},
 	{"POST", "/api/v1/sessions/*/queue/remove", "sessionId", ROUTE_VERB, verb_queue_remove},
 	{"POST", "/api/v1/sessions/*/queue/reorder", "sessionId", ROUTE_VERB, verb_queue_reorder},
+	{"POST", "/api/v1/permissions/*/answer", "permissionId", ROUTE_VERB, verb_permission_answer},
 	{"PUT", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
 	{"GET", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},
 	{"HEAD", "/api/v1/assets/*", "sha256", ROUTE_ASSET, NULL},

@@ -27,6 +27,7 @@ static const struct verb {
 	{"queue:clear", verb_queue_clear},
 	{"queue:remove", verb_queue_remove},
 	{"queue:reorder", verb_queue_reorder},
+	{"permission:answer", verb_permission_answer},
 	{"record:save", verb_record_save},
 	{"record:query", verb_record_query},
 	{"model:list", verb_model_list},

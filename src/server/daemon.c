@@ -248,6 +248,22 @@ static enum err open_catalog(struct server *s, struct errinfo *info)
 	return catalog_new(&o, &s->catalog, info);
 }
 
+/* The configuration was checked. */
+static void read_budgets(struct server *s)
+{
+	const struct config *c = s->config;
+	struct budgets *b = &s->budgets;
+	b->user_ticks = BUDGET_NONE;
+	if (c->user_budget[0] != '\0' && !budget_parse(str_c(c->user_budget), &b->user_ticks)) b->user_ticks = 0;
+	b->providers = s->provider_budgets = xcalloc(MAX(c->nproviders, (size_t)1), sizeof *s->provider_budgets);
+	for (size_t i = 0; i < c->nproviders; i++) {
+		struct provider_budget *p = &s->provider_budgets[b->nproviders];
+		p->provider = str_c(c->providers[i].name);
+		if (c->providers[i].budget != NULL && budget_parse(str_c(c->providers[i].budget), &p->ticks))
+			b->nproviders++;
+	}
+}
+
 static enum err open_parts(struct server *s, struct errinfo *info)
 {
 	const struct config *c = s->config;
@@ -267,11 +283,13 @@ static enum err open_parts(struct server *s, struct errinfo *info)
 	if (e == OK) e = providers_new(&s->loop, &c->limits, c->providers, c->nproviders, &s->providers, info);
 	if (e == OK) e = open_catalog(s, info);
 	if (e != OK) return e;
+	read_budgets(s);
 	struct work_options wo = {.loop = &s->loop,
 				  .limits = &c->limits,
 				  .store = s->store,
 				  .providers = s->providers,
 				  .journal = s->journal,
+				  .budgets = &s->budgets,
 				  .data_dir = str_c(c->data_dir),
 				  .publish = stream_publish,
 				  .state = stream_state,
@@ -307,6 +325,7 @@ static void close_parts(struct server *s)
 	uv_run(&s->loop, UV_RUN_NOWAIT);
 	uv_walk(&s->loop, close_handle, NULL);
 	while (uv_loop_close(&s->loop) == UV_EBUSY) uv_run(&s->loop, UV_RUN_ONCE);
+	free(s->provider_budgets);
 	catalog_free(s->catalog); /* other threads are done with it */
 	mdns_stop(s->mdns);
 	if (s->journal != NULL) {

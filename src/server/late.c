@@ -56,7 +56,10 @@ bool late_is(const struct live_user *u, uint32_t principal)
 	return !u->killed_known || (u->first_late != 0 && (int64_t)principal >= u->first_late);
 }
 
-static bool has_session(uint32_t type) { return type == RT_MESSAGE || type == RT_REQUEST || type == RT_AUTO_STEP; }
+static bool has_session(uint32_t type)
+{
+	return type == RT_MESSAGE || type == RT_REQUEST || type == RT_AUTO_STEP || type == RT_PERMISSION;
+}
 
 int64_t late_from(const struct live_user *u, const struct record *r, bool *is_unsure)
 {

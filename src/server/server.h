@@ -67,6 +67,8 @@ struct server {
 	struct store *store;
 	struct providers *providers;
 	struct catalog *catalog; /* their models */
+	struct budgets budgets;
+	struct provider_budget *provider_budgets; /* the list in it */
 	struct journal *journal;
 	struct work *work;
 	struct http_server *http;

@@ -294,6 +294,7 @@ static void write_state(struct server *s, struct jw *w, struct str id, const str
 	if (q->asked.n > 0) jw_kstr(w, "modelBy", q->model_by);
 	jw_kstr(w, "provider", provider < 0 ? STR("") : providers_name(s->providers, provider));
 	request_write_usage(w, &q->usage);
+	request_write_cost(w, q);
 }
 
 /* What it waits for besides its turn. */

@@ -11,7 +11,10 @@ struct sending {
 	struct json_doc *doc;
 	int reserved; /* the relay's handle of a slot that is held, -1 none */
 	struct resolved model;
+	struct model_book book;
+	struct errinfo no_default;
 	struct buf parts, params, fallback;
+	bool may_look; /* the providers may be asked for their models, and then the message is sent anew */
 };
 
 static void write_ack(struct jw *w, const struct cmd_send *m)
@@ -77,6 +80,12 @@ static void write_refusal(struct jw *w, const struct cmd_send *m)
 	case ERR_ANSWERED:
 		if (r->run.message_id.n > 0) jw_kstr(w, "messageId", r->run.message_id);
 		break;
+	case ERR_BUDGET:
+		if (r->budget.provider.p != NULL) jw_kstr(w, "provider", r->budget.provider);
+		jw_kint(w, "limitTicks", r->budget.limit_ticks);
+		jw_kint(w, "spentTicks", r->budget.spent_ticks);
+		jw_ktime(w, "renewsAt", r->budget.renews_ms);
+		break;
 	case ERR_DUPLICATE:
 		jw_kstr(w, "messageId", r->message_id);
 		jw_kstr(w, "deviceId", r->device_id);
@@ -120,10 +129,26 @@ static void send_failed(struct sending *m)
 	buf_release(&extra);
 }
 
+static void looked(void *ctx);
+
+/* A model that nobody serves may be one its provider got since it told its models; then it is asked once more, and the
+ * message is sent anew. */
+static bool look_first(struct sending *m)
+{
+	struct call *c = m->call;
+	if (m->cmd.op.err != ERR_MODEL_UNKNOWN || !m->may_look || c == NULL || m->server->stopping) return false;
+	if (!catalog_look(m->server->catalog, CATALOG_AGE_MS, looked, c)) return false;
+	if (m->doc != NULL) c->doc = m->doc;
+	m->doc = NULL;
+	m->call = NULL;
+	return true;
+}
+
 static void send_done(struct store_op *op)
 {
 	struct sending *m = op->ctx;
 	struct server *s = m->server;
+	(void)look_first(m);
 	if (op->err == ERR_AUTO_STOPPED && m->cmd.refusal.run.state == RUN_RUNNING && m->call != NULL)
 		auto_expire(s, m->cmd.user, m->cmd.session_id.p != NULL ? m->cmd.session_id : m->cmd.out_session_id);
 	if (op->err == OK && m->call != NULL && !m->cmd.automatic && !m->cmd.duplicate)
@@ -180,18 +205,29 @@ static enum err read_fallback(struct sending *m, const struct json *list, struct
 	return OK;
 }
 
-/* A name means what it means now; the request stays with that. */
+/* A name means what it means now; the request stays with that. Without one it is the default model's, unless defaults of
+ * the person's say something else (relay/defaults.h). */
 static enum err read_model(struct sending *m, const struct json *req, struct errinfo *info)
 {
+	struct wanted *q = &m->cmd.wanted;
 	struct str asked = STR_NONE;
 	if (!json_want_str(req, "model", JSON_OPTIONAL, &asked, info)) return info->err;
 	if (asked.p != NULL && (asked.n == 0 || asked.n > 200))
 		return err_set(info, ERR_BAD_FIELD, "\"model\" must have 1 to 200 bytes");
-	enum err e = catalog_resolve(m->server->catalog, asked, &m->model, info);
-	m->cmd.model = str_c(m->model.id);
-	if (asked.p != NULL && !str_eq(asked, m->cmd.model)) {
-		m->cmd.asked = asked;
-		m->cmd.model_by = str_c(resolved_by_name(m->model.by));
+	q->is_default = asked.p == NULL;
+	q->may_be_unknown = m->cmd.fallback.n > 0;
+	enum err e = catalog_resolve(m->server->catalog, asked, &m->model, q->is_default ? &m->no_default : info);
+	q->model = e == OK ? str_c(m->model.id) : STR("");
+	q->no_default = m->no_default.text;
+	if (asked.p == NULL) return OK;
+	/* One that nobody serves fails on its way, where the next one takes over. */
+	if (e == ERR_MODEL_UNKNOWN && q->may_be_unknown) {
+		q->model = asked;
+		return OK;
+	}
+	if (e == OK && !str_eq(asked, q->model)) {
+		q->asked = asked;
+		q->model_by = str_c(resolved_by_name(m->model.by));
 	}
 	return e;
 }
@@ -207,9 +243,8 @@ static enum err read_request(struct sending *m, const struct json *req, struct e
 	enum err e = read_fallback(m, json_get(req, "fallback"), info);
 	if (e != OK) return e;
 	e = read_model(m, req, info);
-	/* One that nobody serves fails on its way, where the next one takes over. */
-	if (e == ERR_MODEL_UNKNOWN && m->cmd.fallback.n > 0) e = json_str(json_get(req, "model"), &m->cmd.model) ? OK : e;
 	if (e != OK) return e;
+	if (!json_want_str(req, "preset", JSON_OPTIONAL, &m->cmd.wanted.preset, info)) return info->err;
 	int64_t priority = PRIORITY_NORMAL;
 	if (!json_want_int(req, "priority", JSON_OPTIONAL, PRIORITY_HIGH, PRIORITY_LOW, &priority, info))
 		return info->err;
@@ -218,9 +253,10 @@ static enum err read_request(struct sending *m, const struct json *req, struct e
 	if (json_type(params) != JSON_NONE && json_type(params) != JSON_NULL) {
 		if (json_type(params) != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "\"params\" must be an object");
 		json_write(&m->params, params);
-		if (m->params.n > 16384) return err_set(info, ERR_TOO_LARGE, "\"params\" may have 16384 bytes");
+		if (m->params.n > PARAMS_BYTES_MAX)
+			return err_set(info, ERR_TOO_LARGE, "\"params\" may have %zu bytes", PARAMS_BYTES_MAX);
 	}
-	m->cmd.params = buf_str(&m->params);
+	m->cmd.wanted.params = buf_str(&m->params);
 	return OK;
 }
 
@@ -256,9 +292,6 @@ static enum err read_send(struct sending *m, const struct json *in, struct errin
 	return e == OK ? read_request(m, json_get(in, "request"), info) : e;
 }
 
-static void looked(void *ctx);
-
-/* A model that nobody serves may be one its provider got since it told its models; then it is asked once more. */
 static void send_message(struct call *c, bool may_look)
 {
 	struct server *s = c->server;
@@ -267,6 +300,10 @@ static void send_message(struct call *c, bool may_look)
 	struct sending *m = xcalloc(1, sizeof *m);
 	m->server = s;
 	m->call = c;
+	m->may_look = may_look;
+	m->book = catalog_book(s->catalog);
+	m->cmd.book = &m->book;
+	m->cmd.budgets = &s->budgets;
 	m->reserved = -1;
 	buf_init(&m->parts, BUF_NO_LIMIT);
 	buf_init(&m->params, BUF_NO_LIMIT);
@@ -295,7 +332,7 @@ static void send_message(struct call *c, bool may_look)
 	m->cmd.open_max = s->config->limits.open_requests;
 	m->cmd.op.bytes = sizeof *m + m->cmd.text.n + m->parts.n + m->params.n;
 	if (m->cmd.wants_answer && m->cmd.conversation_id.p != NULL)
-		m->cmd.claim = relay_reserve(work_relay(s->work), m->cmd.conversation_id, m->cmd.model,
+		m->cmd.claim = relay_reserve(work_relay(s->work), m->cmd.conversation_id, m->cmd.wanted.model,
 					     work_now(s->work), &m->reserved, &m->cmd.claim_tokens);
 	m->doc = c->doc; /* the command's strings are views of it */
 	c->doc = NULL;

@@ -42,7 +42,7 @@ after(async () => {
 });
 
 const commands =
-	"serve pair users devices chat models status queue history log backup restore doctor discover version help completion".split(" ");
+	"serve pair users devices chat models keys status queue history log backup restore doctor discover version help completion".split(" ");
 
 describe("help", () => {
 	it("lists every command, on stderr with status 64 when none is given", async () => {

@@ -24,7 +24,8 @@ export const faultsProgram = resolve(process.env.ROOST_FAULTS_BIN ?? join(root, 
 export const all = process.env.ROOST_TEST_ALL === "1"; // the whole sweeps, not samples of them
 export { sleep };
 // Nothing of the person who runs the tests reaches the program; and no system call is hidden from who traces it.
-const ownEnv = { ...process.env, XDG_CONFIG_HOME: "/nonexistent", XDG_STATE_HOME: "/nonexistent", UV_USE_IO_URING: "0" };
+const harmless = Object.entries(process.env).filter(([name]) => !/_API_KEY$|_PROXY$|^CREDENTIALS_DIRECTORY$/i.test(name));
+const ownEnv = { ...Object.fromEntries(harmless), XDG_CONFIG_HOME: "/nonexistent", XDG_STATE_HOME: "/nonexistent", UV_USE_IO_URING: "0" };
 const ANSWER_MS = 20_000; // longer than this no verb may take
 
 // A helper program of the test suite.
