@@ -24,7 +24,7 @@ enum err session_read(struct session *s, const struct record *r, struct arena *a
 	struct str text;
 	*s = (struct session){.automatic = STR_NONE};
 	if (json_parse(r->fields, &doc, NULL) != OK) return ERR_CORRUPT;
-	const struct json *in = json_root(doc), *run = json_get(in, "auto");
+	const struct json *in = json_root(doc), *run = json_get(in, "auto"), *agents = json_get(in, "agentSessions");
 	s->conversation_id = copy_of(in, "conversationId", arena);
 	s->is_killed = json_str(json_get(in, "state"), &text) && str_eq(text, STR("killed"));
 	s->primary = copy_of(in, "primaryDeviceId", arena);
@@ -38,6 +38,7 @@ enum err session_read(struct session *s, const struct record *r, struct arena *a
 		s->automatic = arena_str(arena, buf_str(&b));
 		buf_release(&b);
 	}
+	if (json_type(agents) == JSON_OBJ) s->agents = json_text(arena, agents);
 	if (json_str(json_get(in, "killedAt"), &text)) (void)time_parse(text, &s->killed_ms);
 	s->killed_by = copy_of(in, "killedBy", arena);
 	s->next_id = copy_of(in, "nextSessionId", arena);
@@ -84,6 +85,7 @@ void session_write(const struct session *s, struct record *r, struct arena *aren
 	if (s->queue_paused) jw_bool(&w, true);
 	else jw_null(&w);
 	jw_kraw(&w, "auto", s->automatic.p != NULL ? s->automatic : STR("null"));
+	jw_kraw(&w, "agentSessions", s->agents.p != NULL ? s->agents : STR("null"));
 	if (s->is_killed) {
 		jw_ktime(&w, "killedAt", s->killed_ms);
 		jw_kstr(&w, "killedBy", s->killed_by);

@@ -6,7 +6,8 @@
  * not know stay as they are.
  *
  * As fields: conversationId, state ("active", "killed"), term, fence (the greatest given out); while there is one:
- * primaryDeviceId, lock {deviceId, fence, expiresAt, owner, untilMs}, queuePaused, auto (an object, see record/run.h);
+ * primaryDeviceId, lock {deviceId, fence, expiresAt, owner, untilMs}, queuePaused, auto (an object, see record/run.h),
+ * agentSessions {provider: the agent's own name of the conversation} when a command-line agent gave the last answer;
  * once killed: killedAt, killedBy, nextSessionId, lateFrom.
  *
  * A device that was paired after the kill is late: it never sees what the session held. Devices are numbered in the order
@@ -33,6 +34,7 @@ struct session {
 	int64_t fence;
 	bool queue_paused;
 	struct str automatic; /* the JSON object of `auto`, or STR_NONE */
+	struct str agents;    /* the JSON object of `agentSessions`, or STR_NONE */
 	int64_t killed_ms;    /* wall; 0 active */
 	struct str killed_by; /* device id, "" the daemon */
 	struct str next_id;   /* the session after this one, "" none */

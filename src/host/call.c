@@ -20,6 +20,7 @@ static void on_call_closed(uv_handle_t *h)
 {
 	struct provider_call *c = h->data;
 	remote_free(c);
+	exec_free(c);
 	buf_release(&c->piece);
 	free(c);
 }
@@ -30,6 +31,7 @@ static void call_end(struct provider_call *c)
 	if (c->is_over) return;
 	c->is_over = true;
 	remote_let_go(c);
+	exec_let_go(c);
 	uv_timer_stop(&c->timer);
 	TAILQ_REMOVE(&c->owner->calls, c, link);
 }
@@ -59,11 +61,22 @@ void call_done(struct provider_call *c, struct call_outcome *o)
 		if (o->usage.input_tokens < 0) o->usage.input_tokens = c->input_estimate;
 		if (o->usage.output_tokens < 0) o->usage.output_tokens = tokens_of_weight(family, c->output_weight);
 	}
-	if (o->err == OK || !o->usage.estimated)
+	o->usage.is_billed = o->usage.cost_ticks >= 0;
+	if (o->err == OK || !o->usage.estimated || c->got_text)
 		o->usage.cost_ticks = cost_of(&o->usage, model_price(c->about, clock_wall_ms()));
 	if (o->finish_reason.p == NULL) o->finish_reason = STR("");
 	call_end(c);
 	c->hooks.done(c->ctx, o);
+}
+
+void provider_call_used(const struct provider_call *c, struct call_usage *out)
+{
+	*out = USAGE_UNKNOWN;
+	if (!c->connected && !c->got_text) return;
+	out->estimated = true;
+	out->input_tokens = c->input_estimate;
+	out->output_tokens = tokens_of_weight(c->about != NULL ? c->about->family : STR(""), c->output_weight);
+	out->cost_ticks = cost_of(out, model_price(c->about, clock_wall_ms()));
 }
 
 int64_t call_now_ms(const struct provider_call *c) { return (int64_t)uv_now(c->owner->loop); }
@@ -111,7 +124,8 @@ struct provider_call *provider_call_start(struct providers *p, const struct call
 	if (c->provider == NULL)
 		e = err_set(&c->early.info, ERR_MODEL_UNKNOWN, "no provider serves the model \"%.*s\"",
 			    (int)MIN(spec->model.n, (size_t)100), spec->model.p);
-	else if (c->provider->source == SOURCE_REMOTE) remote_start(c, spec, model);
+	else if (c->provider->source == SOURCE_REMOTE || c->provider->source == SOURCE_EXEC)
+		remote_start(c, spec, model);
 	else e = local_start(c, spec, model, &c->early.info);
 	if (e != OK) {
 		c->early.err = e;
@@ -126,6 +140,6 @@ void provider_call_pause(struct provider_call *c, bool paused)
 	if (c->is_over || c->paused == paused || c->early.err != OK) return;
 	c->paused = paused;
 	c->active_ms = call_now_ms(c);
-	if (c->provider->source == SOURCE_REMOTE) remote_pause(c, paused);
+	if (c->provider->source == SOURCE_REMOTE || c->provider->source == SOURCE_EXEC) remote_pause(c, paused);
 	else local_pause(c, paused);
 }

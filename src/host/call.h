@@ -24,17 +24,26 @@ struct call_spec {
 	struct str model;                      /* registry id: "local:test" */
 	const struct prompt_message *messages; /* oldest first; copied */
 	size_t nmessages;
-	bool is_cut;         /* older messages were left out already */
-	struct str params;   /* a JSON object, or "": see provider/params.h and provider/local.h */
-	struct str data_dir; /* attachments are in its assets/ */
-	uint64_t seed;       /* for deterministic providers */
-	int64_t attempt;     /* from 1; 0 unknown. Only local:test looks at it, for failTimes. */
+	bool is_cut;               /* older messages were left out already */
+	struct str params;         /* a JSON object, or "": see provider/params.h and provider/local.h */
+	struct str data_dir;       /* attachments are in its assets/ */
+	uint64_t seed;             /* for deterministic providers */
+	int64_t attempt;           /* from 1; 0 unknown. Only local:test looks at it, for failTimes. */
+	struct str conversation;   /* its name, unlike any other's of any user: an agent has a directory for each */
+	struct str agent_sessions; /* of its session: a JSON object, provider → the agent's own name of it; "" none */
+};
+
+/* A command-line agent asks whether it may use a tool. */
+struct call_question {
+	struct str id, tool, input; /* id: the agent's own; input: a JSON object */
 };
 
 struct call_hooks {
 	void (*connected)(void *ctx);
 	void (*rates)(void *ctx, const struct rates *seen);              /* the head told of rate limits; may be NULL */
 	void (*text)(void *ctx, enum stream_kind kind, struct str text); /* valid, whole UTF-8 characters */
+	void (*asked)(void *ctx, const struct call_question *q);         /* provider_call_answer it; NULL: refused */
+	void (*withdrawn)(void *ctx, struct str question_id);            /* it needs no answer; may be NULL */
 	void (*done)(void *ctx, const struct call_outcome *o);           /* last; the call is gone after it */
 };
 
@@ -42,8 +51,12 @@ struct call_hooks {
  * ERR_MODEL_UNKNOWN. A callback may start, cancel and pause calls. */
 struct provider_call *provider_call_start(struct providers *p, const struct call_spec *spec,
 					  const struct call_hooks *hooks, void *ctx);
-/* The socket is closed when this returns; no callback comes after it. */
+/* Answers an agent's question; one that it doesn't wait for any more is ignored. `message` is for the agent, "" none. */
+void provider_call_answer(struct provider_call *c, struct str question_id, bool allow, struct str message);
+/* The socket is closed, or the agent asked to end, when this returns; no callback comes after it. */
 void provider_call_cancel(struct provider_call *c);
+/* What it has used so far: estimates; USAGE_UNKNOWN before it was sent. */
+void provider_call_used(const struct provider_call *c, struct call_usage *out);
 /* Back-pressure. Text that had been read already may still come; a paused call has no silence deadline. */
 void provider_call_pause(struct provider_call *c, bool paused);
 

@@ -1,7 +1,6 @@
 #include "base/clock.h"
 #include "host/call_priv.h"
 #include "provider/tokens.h"
-#include "provider/text.h"
 
 #define LOCAL_BURST 16 /* tokens at once when no speed is asked for */
 
@@ -110,7 +109,7 @@ enum err local_start(struct provider_call *c, const struct call_spec *spec, stru
 	if (e == OK && !c->silent) e = local_plan(json_root(params), spec->attempt, &c->plan, info);
 	json_free(params);
 	if (e != OK) return e;
-	for (size_t i = 0; i < spec->nmessages; i++) 
+	for (size_t i = 0; i < spec->nmessages; i++)
 		c->input_estimate += tokens_text(STR("local"), spec->messages[i].text);
 	for (size_t i = 0; i < spec->nmessages; i++)
 		if (str_eq(spec->messages[i].role, STR("user"))) last_user = spec->messages[i].text;

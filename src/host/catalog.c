@@ -536,7 +536,19 @@ static const struct model_info *about_anywhere(void *ctx, struct str id)
 	return provider < 0 ? NULL : catalog_about(c, provider, wire);
 }
 
-struct model_book catalog_book(struct catalog *c) { return (struct model_book){resolve_anywhere, about_anywhere, c}; }
+static bool has_own_params(void *ctx, struct str id)
+{
+	const struct catalog *c = ctx;
+	struct str wire;
+	int provider = prefix_of(c, id, &wire);
+	enum source source = provider < 0 ? SOURCE_REMOTE : c->providers->list[provider].source;
+	return source == SOURCE_TEST || source == SOURCE_SILENT;
+}
+
+struct model_book catalog_book(struct catalog *c)
+{
+	return (struct model_book){resolve_anywhere, about_anywhere, has_own_params, c};
+}
 
 /* ---- for people -------------------------------------------------------------------------------------------------- */
 

@@ -542,7 +542,6 @@ void config_init(struct config *c)
 		.journal = true,
 		.default_model = "",
 		.user_budget = "",
-		.user_budget = "",
 		.model_fallback = nothing,
 		.log_level = LOG_INFO,
 	};

@@ -28,10 +28,10 @@ struct prompt_spec {
 	const struct model_info *about;        /* NULL: the model is not known */
 	const struct prompt_message *messages; /* oldest first */
 	size_t nmessages;
-	struct str params;   /* a JSON object, or "" */
-	struct str data_dir; /* attachments are in its assets/ */
-	struct str summary;  /* of what is left out, once it is made; STR_NONE not yet */
-	bool is_cut;         /* older messages were left out already */
+	struct str params;          /* a JSON object, or "" */
+	struct str data_dir;        /* attachments are in its assets/ */
+	struct str summary;         /* of what is left out, once it is made; STR_NONE not yet */
+	bool is_cut;                /* older messages were left out already */
 	const char *const *command; /* of an agent; NULL it is none */
 	struct str session;         /* the agent's own, to go on with; "" none */
 };

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "host/fault.h"
+#include "host/inquiry.h"
 
 #define SWEEP_MS 1000
 #define WATCH_MS 10000
@@ -14,6 +15,7 @@
 struct work {
 	struct work_options o;
 	struct relay *relay;
+	struct inquiries inquiries; /* what agents ask people */
 	uv_timer_t due, sweep, watch, compact;
 	uv_prepare_t pump;
 	int nhandles;          /* still to close */
@@ -71,6 +73,7 @@ static void on_text(void *ctx, enum stream_kind kind, struct str text)
 static void on_done(void *ctx, const struct call_outcome *o)
 {
 	struct running *r = ctx;
+	inquiries_forget(&r->work->inquiries, r->call);
 	r->call = NULL;
 	if (r->frozen) return;
 	struct call_end end = {.err = o->err,
@@ -79,7 +82,11 @@ static void on_done(void *ctx, const struct call_outcome *o)
 			       .info = &o->info,
 			       .usage = o->usage,
 			       .finish_reason = o->finish_reason,
-			       .request_id = o->request_id};
+			       .request_id = o->request_id,
+			       .parts = o->parts,
+			       .agent_session = o->agent_session,
+			       .session_lost = o->session_lost,
+			       .context = o->context};
 	relay_call_done(r->work->relay, r->job, &end, work_now(r->work));
 	work_kick(r->work);
 	free(r);
@@ -91,27 +98,60 @@ static void on_rates(void *ctx, const struct rates *seen)
 	if (!r->frozen) relay_call_rates(r->work->relay, r->job, seen, work_now(r->work));
 }
 
-static void *call_start(void *ctx, struct job *j, const struct talk_message *messages, size_t n)
+static void on_asked(void *ctx, const struct call_question *q)
 {
-	static const struct call_hooks hooks = {
-		.connected = on_connected, .rates = on_rates, .text = on_text, .done = on_done};
+	struct running *r = ctx;
+	if (!r->frozen) inquiry_open(&r->work->inquiries, r->call, q, job_row(r->job), job_request(r->job)->attempt);
+}
+
+static void on_withdrawn(void *ctx, struct str question_id)
+{
+	struct running *r = ctx;
+	inquiry_withdraw(&r->work->inquiries, r->call, question_id);
+}
+
+void work_permission_answered(struct work *w, struct str permission_id, bool allow, struct str message)
+{
+	inquiry_answered(&w->inquiries, permission_id, allow, message);
+}
+
+/* Ids of conversations are their user's own. */
+static struct str conversation_name(const struct job *j, struct buf *out)
+{
+	buf_addf(out, "%lld/%.*s", (long long)job_user(j), STR_ARG(job_request(j)->conversation_id));
+	return buf_str(out);
+}
+
+static void *call_start(void *ctx, struct job *j, const struct job_info *view)
+{
+	static const struct call_hooks hooks = {.connected = on_connected,
+						.rates = on_rates,
+						.text = on_text,
+						.asked = on_asked,
+						.withdrawn = on_withdrawn,
+						.done = on_done};
 	struct work *w = ctx;
 	struct running *r = xcalloc(1, sizeof *r);
 	const struct request *q = job_request(j);
-	struct prompt_message *list = xmalloc(xmul(MAX(n, (size_t)1), sizeof *list));
-	for (size_t i = 0; i < n; i++)
-		list[i] =
-			(struct prompt_message){talk_role_name(messages[i].role), messages[i].text, messages[i].parts};
+	struct buf name = BUF_INIT(BUF_NO_LIMIT);
+	struct prompt_message *list = xmalloc(xmul(MAX(view->nmessages, (size_t)1), sizeof *list));
+	for (size_t i = 0; i < view->nmessages; i++)
+		list[i] = (struct prompt_message){talk_role_name(view->messages[i].role), view->messages[i].text,
+						  view->messages[i].parts};
 	*r = (struct running){.work = w, .job = j, .frozen = w->freeze_worker};
 	w->freeze_worker = false;
 	struct call_spec spec = {.model = q->serving,
 				 .messages = list,
-				 .nmessages = n,
+				 .nmessages = view->nmessages,
+				 .is_cut = view->is_cut,
 				 .params = q->params,
 				 .data_dir = w->o.data_dir,
 				 .seed = hash64(job_request_id(j), 0),
-				 .attempt = q->attempt};
+				 .attempt = q->attempt,
+				 .conversation = conversation_name(j, &name),
+				 .agent_sessions = view->agents};
 	r->call = provider_call_start(w->o.providers, &spec, &hooks, r);
+	buf_release(&name);
 	free(list);
 	return r;
 }
@@ -120,8 +160,19 @@ static void call_cancel(void *ctx, void *call)
 {
 	(void)ctx;
 	struct running *r = call;
-	if (r->call != NULL) provider_call_cancel(r->call);
+	if (r->call != NULL) {
+		inquiries_forget(&r->work->inquiries, r->call);
+		provider_call_cancel(r->call);
+	}
 	free(r);
+}
+
+static void call_used(void *ctx, void *call, struct call_usage *out)
+{
+	(void)ctx;
+	struct running *r = call;
+	*out = USAGE_UNKNOWN;
+	if (r->call != NULL) provider_call_used(r->call, out);
 }
 
 static void call_pause(void *ctx, void *call, bool paused)
@@ -168,6 +219,7 @@ static const struct relay_effects effects = {
 	.call_start = call_start,
 	.call_cancel = call_cancel,
 	.call_pause = call_pause,
+	.call_used = call_used,
 	.publish = publish,
 	.state = state,
 	.event = event,
@@ -366,7 +418,8 @@ struct work *work_new(const struct work_options *o)
 	for (size_t i = 0; i < n; i++)
 		terms[i] = (struct provider_terms){.slots = providers_concurrency(o->providers, (int)i),
 						   .limits = providers_limits_of_all(o->providers, (int)i),
-						   .has_circuit = providers_is_remote(o->providers, (int)i)};
+						   .has_circuit = providers_is_remote(o->providers, (int)i),
+						   .is_agent = providers_is_agent(o->providers, (int)i)};
 	w->o = *o;
 	w->armed_ms = INT64_MAX;
 	w->freeze_nudge = fault_is("ROOST_TEST_FREEZE", "nudge");
@@ -378,12 +431,14 @@ struct work *work_new(const struct work_options *o)
 				  .nproviders = n,
 				  .providers = terms,
 				  .seed = random_u64(),
+				  .budgets = o->budgets,
 				  .provider_of = provider_of,
 				  .limits_of = limits_of,
 				  .effects = &effects,
 				  .ctx = w};
 	w->relay = relay_new(&rc);
 	free(terms);
+	inquiries_init(&w->inquiries, o->loop, o->store, o->limits);
 	uv_timer_init(o->loop, &w->due);
 	uv_timer_init(o->loop, &w->sweep);
 	uv_timer_init(o->loop, &w->watch);
@@ -475,6 +530,7 @@ void work_stop(struct work *w)
 	uv_timer_stop(&w->watch);
 	uv_timer_stop(&w->compact);
 	uv_prepare_stop(&w->pump);
+	inquiries_stop(&w->inquiries);
 	relay_halt(w->relay);
 }
 
@@ -488,8 +544,10 @@ static void on_closed(uv_handle_t *h)
 
 void work_free(struct work *w)
 {
-	uv_handle_t *handles[] = {(uv_handle_t *)&w->due, (uv_handle_t *)&w->sweep, (uv_handle_t *)&w->watch,
-				  (uv_handle_t *)&w->compact, (uv_handle_t *)&w->pump};
+	uv_handle_t *handles[] = {(uv_handle_t *)&w->due,   (uv_handle_t *)&w->sweep,
+				  (uv_handle_t *)&w->watch, (uv_handle_t *)&w->compact,
+				  (uv_handle_t *)&w->pump,  (uv_handle_t *)&w->inquiries.timer};
+	w->inquiries.timer.data = w;
 	w->nhandles = ARRAY_LEN(handles);
 	if (w->frozen_op != NULL) relay_drop_op(w->frozen_op);
 	for (size_t i = 0; i < ARRAY_LEN(handles); i++) uv_close(handles[i], on_closed);

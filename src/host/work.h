@@ -22,6 +22,7 @@ struct work_options {
 	struct store *store;
 	struct providers *providers;
 	struct journal *journal; /* NULL: none is kept */
+	const struct budgets *budgets; /* NULL: none */
 	struct str data_dir;   /* attachments are in its assets/ */
 	/* What devices are to see. */
 	void (*publish)(void *ctx, const struct delta *d);
@@ -42,6 +43,8 @@ void work_free(struct work *w); /* after store_close; the memory goes with the l
 void work_admit(struct work *w, const struct job_info *info, int hold);
 struct relay *work_relay(struct work *w);
 struct now work_now(const struct work *w);
+/* A device's answer to an agent's question was committed. */
+void work_permission_answered(struct work *w, struct str permission_id, bool allow, struct str message);
 /* After anything was told to the relay from outside (admit, stop): its timers are looked at again. */
 void work_kick(struct work *w);
 

@@ -40,6 +40,7 @@ struct answer {
 	bool finished;             /* a finish reason came */
 	bool done;                 /* the last mark came, or the whole answer did not stream */
 	bool unwanted;             /* sink.text said false */
+	int64_t passed_over;       /* loose lines that were no JSON */
 	max_align_t state[];
 };
 
@@ -48,7 +49,9 @@ struct answer {
 void *answer_state(struct answer *a) { return a->state; }
 struct call_usage *answer_usage(struct answer *a) { return &a->usage; }
 void answer_complete(struct answer *a) { a->done = true; }
+int64_t answer_passed_over(const struct answer *a) { return a->passed_over; }
 
+static bool is_loose(const struct answer *a) { return a->style->framing == FRAMES_LOOSE_LINES; }
 static bool is_over(const struct answer *a) { return a->failed.err != OK || a->unwanted; }
 
 void answer_fail(struct answer *a, enum fail f, const char *fmt, ...)
@@ -102,14 +105,15 @@ void answer_say_json(struct answer *a, enum answer_kind kind, const struct json 
 	if (json_str(v, &s)) answer_say(a, kind, s);
 }
 
-/* A word without anything that could be more than a word. */
-static void keep_word(struct str s, char *out, size_t size)
+/* A word without anything that could be more than a word, and without the key. */
+static void keep_word(const struct answer *a, struct str said, char *out, size_t size)
 {
+	char clean[TEXT_CLEAN_MAX + 1];
 	size_t n = 0;
-	for (size_t i = 0; i < s.n && n < size - 1; i++) {
-		char c = s.p[i];
-		bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
-		if (letter || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.') out[n++] = c;
+	text_clean(said, a->sink.key, clean);
+	for (const char *p = clean; *p != '\0' && n < size - 1; p++) {
+		bool letter = (*p | 0x20) >= 'a' && (*p | 0x20) <= 'z';
+		if (letter || (*p >= '0' && *p <= '9') || *p == '_' || *p == '-' || *p == '.') out[n++] = *p;
 	}
 	out[n] = '\0';
 }
@@ -120,13 +124,13 @@ void answer_finish(struct answer *a, struct str word, const struct finish_word *
 	a->finished = true;
 	for (size_t i = 0; i < n; i++)
 		if (str_eq(word, str_c(words[i].theirs))) word = str_c(words[i].ours);
-	keep_word(word, a->finish, sizeof a->finish);
+	keep_word(a, word, a->finish, sizeof a->finish);
 }
 
 void answer_request_id(struct answer *a, const struct json *id)
 {
 	struct str s;
-	if (a->request_id[0] == '\0' && json_str(id, &s)) keep_word(s, a->request_id, sizeof a->request_id);
+	if (a->request_id[0] == '\0' && json_str(id, &s)) keep_word(a, s, a->request_id, sizeof a->request_id);
 }
 
 void answer_count(const struct json *v, int64_t *out)
@@ -209,7 +213,7 @@ void answer_head(struct answer *a, int status, struct str headers)
 	static const char *const names[] = {"request-id", "x-request-id", "x-goog-request-id"};
 	a->status = status;
 	for (size_t i = 0; i < ARRAY_LEN(names) && a->request_id[0] == '\0'; i++)
-		keep_word(head_value(headers, names[i]), a->request_id, sizeof a->request_id);
+		keep_word(a, head_value(headers, names[i]), a->request_id, sizeof a->request_id);
 	if (status >= 200 && status < 300) return;
 	a->kind = BODY_ERROR;
 	buf_add_str(&a->headers, headers);
@@ -244,9 +248,14 @@ static bool on_event(void *ctx, struct sse_event ev)
 		return false;
 	}
 	if (ev.data.n == 0) return true;
-	if (!parse(a, ev.data, &doc)) answer_fail(a, FAIL_CUT, "the provider sent an event that is not a JSON object");
-	else if (str_eq(ev.name, STR("error")) || is_error(json_root(doc))) answer_fail_json(a, json_root(doc));
-	else a->style->event(a, ev.name, json_root(doc));
+	if (!parse(a, ev.data, &doc)) {
+		if (!is_loose(a)) answer_fail(a, FAIL_CUT, "the provider sent an event that is not a JSON object");
+		a->passed_over++;
+	} else if (!is_loose(a) && (str_eq(ev.name, STR("error")) || is_error(json_root(doc)))) {
+		answer_fail_json(a, json_root(doc));
+	} else {
+		a->style->event(a, ev.name, json_root(doc));
+	}
 	json_free(doc);
 	return !is_over(a) && !a->done;
 }
@@ -261,6 +270,7 @@ static enum body_kind sniff(const struct answer *a, struct str *piece)
 	while (piece->n > 0 && memchr(blank, *piece->p, sizeof blank - 1) != NULL)
 		*piece = str_n(piece->p + 1, piece->n - 1);
 	if (piece->n == 0) return BODY_UNKNOWN;
+	if (is_loose(a)) return BODY_STREAM;
 	if (*piece->p == '{') return a->style->framing == FRAMES_LINES ? BODY_STREAM : BODY_JSON;
 	bool begins_field = a->style->framing == FRAMES_SSE && memchr(":deir", *piece->p, 5) != NULL;
 	return begins_field ? BODY_STREAM : BODY_OTHER;

@@ -43,11 +43,13 @@ enum feed answer_feed(struct answer *a, struct str piece);
 /* How the transport ended (OK: as HTTP says), and its sentence. */
 void answer_end(struct answer *a, enum err transport, const struct errinfo *info, struct call_outcome *out);
 void answer_free(struct answer *a);
+int64_t answer_passed_over(const struct answer *a); /* loose lines that were no JSON */
 
 /* ---- for dialects ------------------------------------------------------------------------------------------------ */
 
 struct answer_style {
-	enum { FRAMES_SSE, FRAMES_LINES } framing;
+	/* In loose lines those that are no JSON are passed over, and an "error" in one is the dialect's affair. */
+	enum { FRAMES_SSE, FRAMES_LINES, FRAMES_LOOSE_LINES } framing;
 	/* One event of the stream; `name` is "" in streams whose events have none. An error object is met by answer.c
 	 * already, in the usual shapes. */
 	void (*event)(struct answer *a, struct str name, const struct json *root);

@@ -99,6 +99,8 @@ void wire_request_release(struct wire_request *r)
 		secret_wipe(*h, strlen(*h));
 		free(*h);
 	}
+	for (char **arg = r->argv; arg != NULL && *arg != NULL; arg++) free(*arg);
+	free(r->argv);
 	free(r->url);
 	buf_release(&r->body);
 	*r = (struct wire_request){0};

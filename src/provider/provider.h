@@ -48,6 +48,8 @@ struct provider_ask {
 	const struct call_message *messages; /* oldest first */
 	size_t nmessages;
 	const struct params *params;
+	const char *const *command; /* of an agent, NULL-terminated; NULL it is no agent */
+	struct str session;         /* the agent's own name of the conversation; STR_NONE it has none yet */
 };
 
 /* All system prompts of an ask, params.system first, joined by an empty line: for APIs that take one text. */
@@ -58,6 +60,7 @@ struct wire_request {
 	const char *method;
 	char *url;
 	char *headers[10]; /* "Name: value", NULL-terminated */
+	char **argv;       /* NULL-terminated: a program that is given the body; NULL it goes over HTTP */
 	struct buf body;
 };
 #define WIRE_BODY_MAX ((size_t)64 << 20)
@@ -83,8 +86,9 @@ struct call_usage {
 	int64_t thinking_tokens, cache_read_tokens, cache_write_tokens; /* of those; -1 unknown */
 	int64_t cost_ticks;                                             /* billed, in 1e-10 USD; -1 unknown */
 	bool estimated;
+	bool is_billed; /* cost_ticks is what the provider said, not what the price list makes of it */
 };
-#define USAGE_UNKNOWN ((struct call_usage){-1, -1, -1, -1, -1, -1, false})
+#define USAGE_UNKNOWN ((struct call_usage){-1, -1, -1, -1, -1, -1, false, false})
 
 /* Why a call failed, for the retry policy. */
 /* clang-format off */
@@ -132,7 +136,9 @@ struct call_outcome {
 	struct str parts;         /* tool calls, a JSON array of parts as messages have them; "" none */
 	struct call_usage usage;
 	struct call_context context;
-}; /* strings live as long as the reader */
+	struct str agent_session; /* an agent's own name of the conversation; "" it has none */
+	bool session_lost;        /* the agent didn't know the one it was to go on with, and began anew */
+};                                /* strings live as long as the reader */
 
 /* ---- dialects ---------------------------------------------------------------------------------------------------- */
 

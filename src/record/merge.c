@@ -28,7 +28,7 @@ static const struct merge_row {
 	const char *sets[LIST_MAX], *objects[LIST_MAX], *typed[LIST_MAX]; /* each ended by NULL */
 } rows[] = {
 	{RT_PROJECT, {"tags"}, {"settings"}, {"title"}},
-	{RT_CONVERSATION, {"tags"}, {"settings"}, {"title"}},
+	{RT_CONVERSATION, {"tags"}, {"settings", "defaults"}, {"title"}},
 	{RT_MESSAGE, {"tags", "readBy", "hiddenBy"}, {NULL}, {"text"}},
 	{RT_PRESET, {"tags"}, {NULL}, {"title", "systemPrompt"}},
 };

@@ -19,7 +19,7 @@ enum { RIGHT_CREATE = 1, RIGHT_DELETE = 2, RIGHT_REVIVE = 4 /* save over a tombs
 /* clang-format off */
 #define RECORD_TYPE_MAP(X)                                                                                             \
 	X(RT_PROJECT,      1, "Project",      "*",                                                       RIGHT_ALL)      \
-	X(RT_CONVERSATION, 2, "Conversation", "title,projectId,model,pinned,tags,archived,settings", RIGHT_CREATE | RIGHT_DELETE) \
+	X(RT_CONVERSATION, 2, "Conversation", "title,projectId,model,pinned,tags,archived,settings,defaults", RIGHT_CREATE | RIGHT_DELETE) \
 	X(RT_SESSION,      3, "Session",      "",                                                        0)              \
 	X(RT_MESSAGE,      4, "Message",      "tags,readBy,hiddenBy",                                    0)              \
 	X(RT_REQUEST,      5, "Request",      "stopRequested",                                           0)              \
@@ -28,7 +28,10 @@ enum { RIGHT_CREATE = 1, RIGHT_DELETE = 2, RIGHT_REVIVE = 4 /* save over a tombs
 	X(RT_PRESET,       8, "Preset",       "*",                                                       RIGHT_ALL)      \
 	X(RT_EXPERIMENT,   9, "Experiment",   "",                                                        0)              \
 	X(RT_REVISION,    10, "Revision",     "",                                                        0)              \
-	X(RT_AUTO_STEP,   11, "AutoStep",     "",                                                        0)
+	X(RT_AUTO_STEP,   11, "AutoStep",     "",                                                        0)              \
+	X(RT_PERMISSION,  12, "Permission",   "",                                                        0)              \
+	X(RT_SPEND,       13, "Spend",        "",                                                        0)              \
+	X(RT_BUDGET,      14, "Budget",       "",                                                        0)
 /* clang-format on */
 enum record_type {
 #define X(sym, n, name, writable, rights) sym = n,

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "device/session.h"
+#include "relay/permission.h"
 #include "relay/view_load.h"
 
 enum err request_load(struct txn *t, const struct record *r, struct job_info *job)
@@ -46,7 +47,19 @@ static enum err stop_unclaimed(struct txn *t, struct cmd_claim *c, struct record
 	q->state = RQ_STOPPED;
 	q->stop_requested = true;
 	q->last_completed_ms = txn_now_ms(t);
-	c->stopped = true;
+	c->ended = true;
+	return job_put(t, r, &c->job);
+}
+
+/* The budget was spent while it waited. */
+static enum err fail_unclaimed(struct txn *t, struct cmd_claim *c, struct record *r)
+{
+	struct request *q = &c->job.request;
+	q->state = RQ_FAILED;
+	q->last_completed_ms = txn_now_ms(t);
+	q->error_code = str_c(err_code(ERR_BUDGET));
+	q->error_text = arena_str(txn_arena(t), str_c(err_sentence(&c->op.info, ERR_BUDGET)));
+	c->ended = true;
 	return job_put(t, r, &c->job);
 }
 
@@ -56,7 +69,8 @@ enum err cmd_claim_run(struct txn *t, struct store_op *op)
 	struct record r;
 	bool running = false;
 	struct session session;
-	c->held = c->stopped = c->too_long = false;
+	struct overspent spent;
+	c->held = c->ended = c->too_long = false;
 	enum err e = txn_get_row(t, c->row, &r);
 	if (e == OK) e = request_load(t, &r, &c->job);
 	if (e != OK) return e;
@@ -71,7 +85,9 @@ enum err cmd_claim_run(struct txn *t, struct store_op *op)
 	if (running) return err_set(&op->info, ERR_BAD_STATE, "another request of this session is running");
 	c->held = session.queue_paused;
 	if (c->held) return err_set(&op->info, ERR_BAD_STATE, "the queue of this session is paused");
-	e = view_load(t, c->context_bytes, &c->job);
+	e = budget_check(t, c->job.user, q->serving, c->budgets, &spent, &op->info);
+	if (e == ERR_BUDGET) return fail_unclaimed(t, c, &r);
+	if (e == OK) e = view_load(t, c->context_bytes, &c->job);
 	if (e != OK) return e;
 	c->view_tokens = view_tokens(&c->job);
 	c->too_long = c->most_tokens > 0 && c->view_tokens > c->most_tokens;
@@ -100,6 +116,7 @@ static enum err put_answer(struct txn *t, const struct cmd_finish *c, struct str
 	jw_kint(&w, "ord", m.ord);
 	jw_kstr(&w, "role", STR("assistant"));
 	jw_kstr(&w, "text", c->text);
+	if (c->parts.n > 0) jw_kraw(&w, "parts", c->parts);
 	jw_kstr(&w, "parent", q->message_id);
 	jw_kstr(&w, "requestId", c->job.request_id);
 	jw_kint(&w, "attempt", q->attempt);
@@ -185,6 +202,44 @@ static enum finish_as judge_end(struct cmd_finish *c, bool is_killed)
 	return c->as == FINISH_EXPIRED && c->falls_back ? FINISH_RETRY : c->as;
 }
 
+/* The session keeps what the agent that answered last calls it. When somebody else answered, that agent has missed
+ * something, and is told the whole conversation the next time. */
+static enum err keep_agent(struct txn *t, const struct cmd_finish *c, const struct session *s)
+{
+	struct record r;
+	struct session now;
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	struct jw w = JW(&b);
+	struct str model = c->job.request.serving;
+	const char *colon = model.n > 0 ? memchr(model.p, ':', model.n) : NULL;
+	if (c->agent_session.n > 0 && colon != NULL) {
+		jw_obj(&w);
+		jw_key_str(&w, str_n(model.p, (size_t)(colon - model.p)));
+		jw_str(&w, c->agent_session);
+		jw_obj_end(&w);
+	}
+	enum err e = OK;
+	if (!str_eq(buf_str(&b), s->agents)) {
+		e = session_find(t, c->job.user, c->job.request.session_id, &r, &now, NULL);
+		now.agents = b.n > 0 ? arena_str(txn_arena(t), buf_str(&b)) : STR_NONE;
+		if (e == OK) session_write(&now, &r, txn_arena(t));
+		if (e == OK) e = txn_put(t, &r);
+	}
+	buf_release(&b);
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+/* What the attempt cost. One that came to nothing and whose tokens nobody counted is taken for free. */
+static enum err enter_usage(struct txn *t, struct cmd_finish *c)
+{
+	struct request *q = &c->job.request;
+	const struct call_usage *u = &c->usage;
+	if (u->input_tokens < 0 && u->output_tokens < 0 && u->cost_ticks < 0) return OK;
+	if (c->err != OK && u->estimated && c->text.n + c->thinking.n == 0) return OK;
+	request_add_usage(q, u);
+	return budget_spend(t, c->job.user, q->serving, u);
+}
+
 static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
 {
 	struct request *q = &c->job.request;
@@ -200,23 +255,28 @@ static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
 					.fail = c->fail,
 					.error_text = c->error_text,
 					.provider_id = c->provider_id,
+					.context = c->context,
 					.waited_for = c->waited_for,
 					.waited_ms = c->waited_ms,
+					.session_lost = c->session_lost,
+					.usage = c->usage,
 					.bytes = (int64_t)c->text.n};
 		request_add_attempt(q, &a, txn_arena(t));
-		if (as == FINISH_DONE) e = free_reply_name(t, c);
+		e = enter_usage(t, c);
+		if (e == OK && as == FINISH_DONE) e = free_reply_name(t, c);
 		if (e == OK && as == FINISH_DONE) e = put_answer(t, c, q->reply_id, STR("complete"));
 		if (e == OK && end->partial.n > 0 && !session.is_killed) e = keep_partial(t, c, end->partial);
 		/* A reply's text is in its message; every other text keeps its own stream. */
 		if (e == OK && as != FINISH_DONE) e = close_stream(t, c, STREAM_TEXT, end->stream);
 		if (e == OK) e = close_stream(t, c, STREAM_THINKING, end->stream);
+		if (e == OK && as == FINISH_DONE) e = keep_agent(t, c, &session);
+		if (e == OK) e = permissions_expire(t, &c->job);
 	}
 	if (e != OK) return e;
 	q->state = end->state;
 	q->stop_requested = as == FINISH_STOPPED;
 	q->next_try_ms = c->next_try_ms;
 	q->last_completed_ms = request_is_open(q->state) ? q->last_completed_ms : txn_now_ms(t);
-	q->usage = c->usage;
 	if (c->failing_ms != 0) q->failing_ms = c->failing_ms;
 	if (as == FINISH_RETRY && c->falls_back) request_fall_back(q, txn_arena(t));
 	set_error(q, c);

@@ -12,6 +12,8 @@
 
 #include "device/automatic.h"
 #include "device/duplicate.h"
+#include "relay/budget.h"
+#include "relay/defaults.h"
 #include "relay/request.h"
 #include "store/store.h"
 #include "talk/view.h"
@@ -25,6 +27,8 @@ struct job_info {
 	struct request request;
 	struct talk_message *messages; /* only after a claim: the view, oldest first */
 	size_t nmessages;
+	struct str agents; /* only after a claim: the session's agentSessions, STR_NONE none */
+	bool is_cut;       /* the view: older messages did not fit in it */
 };
 
 /* What a refused sender is told besides the code. */
@@ -35,6 +39,7 @@ struct refusal {
 	int64_t age_ms;               /* ERR_DUPLICATE: how long ago that was sent */
 	int64_t expires_ms;           /* ERR_SESSION_LOCKED: wall time */
 	struct automatic_refusal run; /* ERR_AUTO_STOPPED, ERR_ANSWERED */
+	struct overspent budget;      /* ERR_BUDGET */
 };
 
 /* message:send. */
@@ -46,18 +51,19 @@ struct cmd_send {
 	struct str message_id, conversation_id, session_id; /* one of the last two may be STR_NONE */
 	struct str text, parts, parent;                     /* parts: a JSON array or STR_NONE */
 	bool automatic, wants_answer;
-	bool force;                  /* send although another device just sent the same */
-	int64_t term;                /* with automatic: the sender's */
-	int64_t boot_ms;             /* when the command was made */
-	struct duplicates *net;      /* what was sent a moment ago, the writer's own; NULL: nothing is compared */
-	int64_t duplicate_ms;        /* limits.duplicate_ms; 0 compares nothing */
-	const struct limits *limits; /* the daemon's, for an automatic run */
-	struct str model, params;    /* of the request */
-	struct str asked, model_by;  /* the name that became `model`, and how; STR_NONE it is the same */
-	struct str fallback;         /* a JSON array of models, "" none */
-	int priority;                /* of the request, PRIORITY_… */
-	bool claim;                  /* a slot is held: claim at once when nothing of this session is open */
-	int64_t claim_tokens;        /* … and the view has no more than so many tokens; 0: any number */
+	bool force;                    /* send although another device just sent the same */
+	int64_t term;                  /* with automatic: the sender's */
+	int64_t boot_ms;               /* when the command was made */
+	struct duplicates *net;        /* what was sent a moment ago, the writer's own; NULL: nothing is compared */
+	int64_t duplicate_ms;          /* limits.duplicate_ms; 0 compares nothing */
+	const struct limits *limits;   /* the daemon's, for an automatic run */
+	struct wanted wanted;          /* of the request */
+	const struct model_book *book; /* NULL: names are what they say */
+	const struct budgets *budgets; /* NULL: the configuration has none */
+	struct str fallback;           /* a JSON array of models, "" none */
+	int priority;                  /* of the request, PRIORITY_… */
+	bool claim;                    /* a slot is held: claim at once when nothing of this session is open */
+	int64_t claim_tokens;          /* … and the view has no more than so many tokens; 0: any number */
 	int64_t incarnation, context_bytes, open_max; /* open_max: limits.open_requests */
 	/* out */
 	bool duplicate, claimed;
@@ -68,6 +74,8 @@ struct cmd_send {
 	struct duplicate_key net_key;
 	bool has_request;
 	bool held; /* the session's queue is paused: the request waits whatever is free */
+	bool is_settled;
+	struct settled settled; /* what the request is for */
 	struct job_info job;
 };
 enum err cmd_send_run(struct txn *t, struct store_op *op);
@@ -83,11 +91,14 @@ void content_net_note(struct cmd_send *c, const struct record *m);
 struct cmd_claim {
 	struct store_op op;
 	int64_t row, incarnation, context_bytes;
-	int64_t most_tokens; /* of the view; 0: any number */
-	bool held;           /* out */
-	bool too_long;       /* out; view_tokens says how long */
-	int64_t view_tokens; /* out */
-	bool stopped;        /* out, with OK: its session was killed or a person stopped it, so now it is stopped */
+	int64_t most_tokens;           /* of the view; 0: any number */
+	const struct budgets *budgets; /* NULL: the configuration has none */
+	bool held;                     /* out */
+	bool too_long;                 /* out; view_tokens says how long */
+	int64_t view_tokens;           /* out */
+	/* out, with OK: it ended without a call: stopped, since its session was killed or a person said so, or failed, since
+	 * the budget is spent */
+	bool ended;
 	struct job_info job; /* out */
 };
 enum err cmd_claim_run(struct txn *t, struct store_op *op);
@@ -121,7 +132,11 @@ struct cmd_finish {
 	int waited_for;         /* pacing_why, and for how long, before it began */
 	int64_t waited_ms;
 	struct call_usage usage;
+	struct call_context context;
 	struct str finish_reason;
+	struct str parts;         /* of the reply, a JSON array; "" none */
+	struct str agent_session; /* FINISH_DONE: what the agent that answered calls this session; "" it was no agent */
+	bool session_lost;        /* the agent didn't know the one it was to go on with */
 	/* out */
 	struct job_info job; /* as it is now, also when nothing changed */
 };

@@ -132,6 +132,7 @@ size_t relay_sweep(struct relay *r, const struct job_info *list, size_t n, struc
 static int64_t lease_ms(const struct relay *r, const struct job *j)
 {
 	const struct limits *l = r->config.limits;
+	if (r->providers[j->provider].is_agent) return l->answer_ms + LEASE_SLACK_MS;
 	int64_t wait = j->turn.phase == TURN_STREAMING ? l->stream_idle_ms : l->connect_ms + l->first_token_ms;
 	return wait + LEASE_SLACK_MS;
 }

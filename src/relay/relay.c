@@ -31,6 +31,7 @@ struct relay *relay_new(const struct relay_config *c)
 		struct slots *s = &r->providers[i];
 		s->most = c->providers[i].slots;
 		s->has_circuit = c->providers[i].has_circuit;
+		s->is_agent = c->providers[i].is_agent;
 		limiter_init(&s->limiter, &c->providers[i].limits, NULL);
 		s->own.slots = s;
 		TAILQ_INIT(&s->own.users);
@@ -64,6 +65,7 @@ static void take_request(struct job *j, const struct request *q)
 	struct str *strings[] = {&j->request.conversation_id, &j->request.session_id, &j->request.message_id,
 				 &j->request.reply_id,        &j->request.device_id,  &j->request.model,
 				 &j->request.params,          &j->request.fallback,   &j->request.serving,
+				 &j->request.asked,           &j->request.model_by,   &j->request.preset,
 				 &j->request.error_code,      &j->request.error_text};
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++) *strings[i] = arena_str(&fresh, *strings[i]);
 	j->request.attempts = STR("");
@@ -180,7 +182,7 @@ struct cmd_finish *job_finish_new(struct relay *r, struct job *j, enum finish_as
 	c->text = buf_str(&j->turn.said[TURN_TEXT]);
 	c->thinking = buf_str(&j->turn.said[TURN_THINKING]);
 	c->error_text = STR("");
-	c->finish_reason = STR("");
+	c->finish_reason = c->parts = STR("");
 	c->provider_id = STR("");
 	c->usage = USAGE_UNKNOWN;
 	c->base = j->turn.base;
@@ -192,6 +194,8 @@ struct cmd_finish *job_finish_new(struct relay *r, struct job *j, enum finish_as
 
 static void end_stopped(struct relay *r, struct job *j, struct now now)
 {
+	struct call_usage used = USAGE_UNKNOWN;
+	if (j->call != NULL) EFFECT(r, call_used, j->call, &used);
 	cut_call(r, j);
 	job_clear_due(r, j);
 	job_clear_dirty(j);
@@ -199,7 +203,7 @@ static void end_stopped(struct relay *r, struct job *j, struct now now)
 	else
 		for (int k = 0; k < TURN_KINDS; k++) buf_clear(&j->turn.said[k]);
 	struct cmd_finish *c = job_finish_new(r, j, FINISH_STOPPED);
-	c->usage = j->request.usage;
+	c->usage = used;
 	relay_submit_finish(r, j, c, now);
 	lane_settle(r, j->lane);
 }
@@ -247,6 +251,7 @@ void relay_claim(struct relay *r, struct job *j, struct now now)
 	c->row = j->row;
 	c->incarnation = r->config.incarnation;
 	c->context_bytes = r->config.limits->context_bytes;
+	c->budgets = r->config.budgets;
 	c->most_tokens = gate_view_tokens(j->gate, &j->charge);
 	store_op_init(&c->op, cmd_claim_run, NULL, 0, now.wall_ms);
 	c->op.repeatable = true;
@@ -272,7 +277,7 @@ static void run(struct relay *r, struct job *j, const struct job_info *info, str
 		end_stopped(r, j, now);
 		return;
 	}
-	j->call = EFFECT(r, call_start, j, info->messages, info->nmessages);
+	j->call = EFFECT(r, call_start, j, info);
 	EFFECT(r, state, j);
 }
 
@@ -355,6 +360,10 @@ void relay_call_done(struct relay *r, struct job *j, const struct call_end *end,
 	c->provider_id = j->call_id = arena_str(&j->arena, end->request_id);
 	j->end_fail = f;
 	c->finish_reason = arena_str(&j->arena, end->finish_reason);
+	c->agent_session = arena_str(&j->arena, end->agent_session);
+	c->session_lost = end->session_lost;
+	c->parts = arena_str(&j->arena, end->parts);
+	c->context = end->context;
 	c->usage = end->usage;
 	c->next_try_ms = next == TURN_BACKOFF ? now.wall_ms + (j->turn.retry_boot_ms - now.boot_ms) : 0;
 	j->end_err = e;
@@ -403,7 +412,7 @@ static void claim_committed(struct relay *r, struct cmd_claim *c, struct now now
 	HASH_FIND(by_row, r->by_row, &c->row, sizeof c->row, j);
 	if (j == NULL || j->where != CLAIMING) return;
 	int provider = j->provider;
-	if (c->op.err == OK && !c->stopped) {
+	if (c->op.err == OK && !c->ended) {
 		run(r, j, &c->job, now);
 		return;
 	}
@@ -414,7 +423,7 @@ static void claim_committed(struct relay *r, struct cmd_claim *c, struct now now
 		lane_place(j);
 		if (j->stop_wanted) end_stopped(r, j, now);
 		else job_set_due(r, j, now.boot_ms + COMMAND_RETRY_MS);
-	} else if (c->stopped) {
+	} else if (c->ended) {
 		j->where = QUEUED;
 		relay_dropped(r, &c->job, now);
 	} else if (c->held) {
@@ -587,7 +596,8 @@ void relay_dropped(struct relay *r, const struct job_info *info, struct now now)
 	bool is_claiming = j->where == CLAIMING; /* its command comes back refused and ends the job */
 	int provider = j->provider;
 	take_request(j, &info->request);
-	relay_note(r, "request.stopped", j, OK, STR_NONE);
+	if (info->request.state == RQ_FAILED) relay_note(r, "request.failed", j, ERR_BUDGET, j->request.error_text);
+	else relay_note(r, "request.stopped", j, OK, STR_NONE);
 	EFFECT(r, state, j);
 	if (is_claiming) return;
 	job_free(r, j);

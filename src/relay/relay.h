@@ -43,9 +43,11 @@ struct delta {
  * through relay_call_*, never from inside call_start. */
 struct relay_effects {
 	void (*submit)(void *ctx, struct store_op *op);
-	void *(*call_start)(void *ctx, struct job *j, const struct talk_message *messages, size_t n);
+	void *(*call_start)(void *ctx, struct job *j, const struct job_info *view);
 	void (*call_cancel)(void *ctx, void *call);
 	void (*call_pause)(void *ctx, void *call, bool paused);
+	/* What a call that is about to be cut has used, as far as is known. */
+	void (*call_used)(void *ctx, void *call, struct call_usage *out);
 	void (*publish)(void *ctx, const struct delta *d); /* committed text */
 	void (*state)(void *ctx, struct job *j);           /* the request's visible state changed */
 	void (*event)(void *ctx, const char *type, const struct job *j, enum err e, struct str detail);
@@ -55,6 +57,7 @@ struct provider_terms {
 	int64_t slots;
 	struct rate_limits limits; /* of all its models together */
 	bool has_circuit;          /* false: it is called whatever happens */
+	bool is_agent;             /* it may be silent while it works; its calls are bounded by answerMs alone */
 };
 
 struct relay_config {
@@ -63,6 +66,7 @@ struct relay_config {
 	size_t nproviders;
 	const struct provider_terms *providers;
 	uint64_t seed;
+	const struct budgets *budgets; /* NULL: none; must outlive the relay */
 	/* The provider of a model, -1 when unknown. */
 	int (*provider_of)(void *ctx, struct str model);
 	/* Limits of one model: configured, and usual for its kind of provider. NULL: none has any. */
@@ -109,6 +113,10 @@ struct call_end {
 	struct call_usage usage;
 	struct str finish_reason; /* the provider's word, or empty */
 	struct str request_id;    /* the provider's own name for the call, or empty */
+	struct str parts;         /* of the reply: tool calls, a JSON array; or empty */
+	struct call_context context;
+	struct str agent_session; /* see cmd_finish */
+	bool session_lost;
 };
 void relay_call_done(struct relay *r, struct job *j, const struct call_end *end, struct now now);
 

@@ -106,6 +106,7 @@ struct slots { /* of a provider */
 	struct limiter limiter;   /* of all models together */
 	struct circuit circuit;
 	bool has_circuit;
+	bool is_agent;
 	bool is_stale; /* something changed: to be scheduled at the next tick */
 	struct pause pause;
 	struct untold untold;

@@ -94,6 +94,7 @@ static void get_usage(const struct json *o, struct call_usage *out)
 	out->cache_write_tokens = get_int(o, "cacheWriteTokens", -1);
 	out->cost_ticks = get_int(o, "costTicks", -1);
 	(void)json_bool(json_get(o, "estimated"), &out->estimated);
+	(void)json_bool(json_get(o, "billed"), &out->is_billed);
 }
 
 void request_write_usage(struct jw *w, const struct call_usage *u)
@@ -113,7 +114,42 @@ void request_write_usage(struct jw *w, const struct call_usage *u)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].n >= 0) jw_kint(w, rows[i].key, rows[i].n);
 	jw_kbool(w, "estimated", u->estimated);
+	if (u->is_billed) jw_kbool(w, "billed", true);
 	jw_obj_end(w);
+}
+
+static void get_cost(const struct json *o, struct request *q)
+{
+	q->cost_ticks = get_int(o, "ticks", -1);
+	(void)json_bool(json_get(o, "reported"), &q->is_billed);
+	(void)json_bool(json_get(o, "partial"), &q->is_cost_partial);
+}
+
+void request_write_cost(struct jw *w, const struct request *q)
+{
+	if (q->cost_ticks < 0) return;
+	jw_key(w, "cost");
+	jw_obj(w);
+	jw_kint(w, "ticks", q->cost_ticks);
+	jw_kbool(w, "reported", q->is_billed);
+	if (q->is_cost_partial) jw_kbool(w, "partial", true);
+	jw_obj_end(w);
+}
+
+void request_add_usage(struct request *q, const struct call_usage *u)
+{
+	bool had_none = q->usage.input_tokens < 0 && q->usage.output_tokens < 0;
+	/* As long as no cost is known, what the attempt before has used had none either. */
+	bool is_first = had_none && q->cost_ticks < 0;
+	if (u->cost_ticks < 0) {
+		q->is_cost_partial |= q->cost_ticks >= 0;
+	} else {
+		q->is_cost_partial |= q->cost_ticks < 0 && !is_first;
+		q->is_billed = u->is_billed && (is_first || q->is_billed);
+		if (__builtin_add_overflow(MAX(q->cost_ticks, 0), u->cost_ticks, &q->cost_ticks))
+			q->cost_ticks = INT64_MAX;
+	}
+	q->usage = *u;
 }
 
 enum err request_read(struct request *q, const struct record *r, struct arena *arena)
@@ -135,6 +171,7 @@ enum err request_read(struct request *q, const struct record *r, struct arena *a
 		.model = get_str(o, "model", arena),
 		.asked = get_str(o, "modelAsked", arena),
 		.model_by = get_str(o, "modelBy", arena),
+		.preset = get_str(o, "preset", arena),
 		.params = get_raw(o, "params", JSON_OBJ, arena),
 		.fallback = get_raw(o, "fallback", JSON_ARR, arena),
 		.step = get_int(o, "fallbackStep", 0),
@@ -149,6 +186,7 @@ enum err request_read(struct request *q, const struct record *r, struct arena *a
 	};
 	(void)json_bool(json_get(o, "stopRequested"), &q->stop_requested);
 	get_usage(json_get(o, "usage"), &q->usage);
+	get_cost(json_get(o, "cost"), q);
 	set_serving(q, json_get(o, "fallback"), arena);
 	json_free(doc);
 	return q->state == RQ_NONE ? ERR_CORRUPT : OK;
@@ -180,6 +218,7 @@ void request_write(const struct request *q, struct record *r, struct arena *aren
 	jw_kstr(&w, "model", q->model);
 	if (q->asked.n > 0) jw_kstr(&w, "modelAsked", q->asked);
 	if (q->asked.n > 0) jw_kstr(&w, "modelBy", q->model_by);
+	if (q->preset.n > 0) jw_kstr(&w, "preset", q->preset);
 	if (q->params.n > 0) jw_kraw(&w, "params", q->params);
 	if (q->fallback.n > 0) jw_kraw(&w, "fallback", q->fallback);
 	if (q->step > 0) jw_kint(&w, "fallbackStep", q->step);
@@ -197,11 +236,24 @@ void request_write(const struct request *q, struct record *r, struct arena *aren
 		jw_obj_end(&w);
 	}
 	request_write_usage(&w, &q->usage);
+	request_write_cost(&w, q);
 	if (q->attempts.n > 0) jw_kraw(&w, "attempts", q->attempts);
 	jw_obj_end(&w);
 	r->fields = arena_str(arena, buf_str(&b));
 	r->state = request_is_open(q->state) ? (int32_t)q->state : 0;
 	buf_release(&b);
+}
+
+/* That not all of the conversation was sent, in tokens and messages. */
+static void put_context(struct jw *w, const struct call_context *c)
+{
+	jw_key(w, "context");
+	jw_obj(w);
+	jw_kint(w, "leftOut", c->left_out);
+	jw_kint(w, "tokens", c->tokens);
+	jw_kint(w, "room", c->room);
+	jw_kbool(w, "summarised", c->is_summarised);
+	jw_obj_end(w);
 }
 
 void request_add_attempt(struct request *q, const struct attempt_end *e, struct arena *arena)
@@ -228,10 +280,13 @@ void request_add_attempt(struct request *q, const struct attempt_end *e, struct 
 	jw_kint(&w, "bytes", e->bytes);
 	if (!str_eq(q->serving, q->model)) jw_kstr(&w, "model", q->serving);
 	if (e->provider_id.n > 0) jw_kstr(&w, "providerRequestId", e->provider_id);
+	request_write_usage(&w, &e->usage);
+	if (e->context.left_out > 0) put_context(&w, &e->context);
 	if (e->waited_for != PACED_NOT) {
 		jw_kstr(&w, "waitedFor", pacing_name(e->waited_for));
 		jw_kint(&w, "waitedMs", e->waited_ms);
 	}
+	if (e->session_lost) jw_kbool(&w, "agentSessionLost", true);
 	if (e->err != OK) {
 		jw_key(&w, "error");
 		jw_obj(&w);

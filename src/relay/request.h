@@ -34,6 +34,7 @@ struct request {
 	int priority;    /* its class in the session's queue, PRIORITY_…; in the fields only when it is not normal */
 	bool stop_requested;
 	struct str model, params; /* params: a JSON object, "" none */
+	struct str preset;        /* that had a part in them, "" none */
 	struct str fallback;      /* a JSON array of models, "" none */
 	int64_t step;             /* how many of them it has come to */
 	struct str asked,
@@ -42,7 +43,10 @@ struct request {
 	int64_t queued_ms, last_started_ms, last_completed_ms, next_try_ms; /* wall; 0 none */
 	int64_t failing_ms;                /* since when it fails, wall; 0 it does not */
 	struct str error_code, error_text; /* of the last failure */
-	struct call_usage usage;
+	struct call_usage usage;           /* of the last attempt that is known */
+	int64_t cost_ticks;                /* of all attempts; -1 not known of any */
+	bool is_billed;                    /* the providers said it, of all of them */
+	bool is_cost_partial;              /* of some it is not known */
 	struct str attempts; /* JSON array of the finished attempts, newest last, at most REQUEST_ATTEMPTS_KEPT */
 };
 #define REQUEST_ATTEMPTS_KEPT 16
@@ -51,6 +55,10 @@ struct request {
 MUST_USE enum err request_read(struct request *q, const struct record *r, struct arena *arena);
 /* "usage":{…}, or nothing when it is not known. */
 void request_write_usage(struct jw *w, const struct call_usage *u);
+/* "cost":{…}, or nothing when it is not known. */
+void request_write_cost(struct jw *w, const struct request *q);
+/* What another attempt has used. */
+void request_add_usage(struct request *q, const struct call_usage *u);
 /* Sets r->fields (in the arena) and r->state. */
 void request_write(const struct request *q, struct record *r, struct arena *arena);
 
@@ -72,9 +80,12 @@ struct attempt_end {
 	enum fail fail;
 	struct str error_text;
 	struct str provider_id; /* the provider's name for the call, "" unknown */
-	int waited_for;         /* pacing_why */
+	struct call_context context;
+	struct call_usage usage;
+	int waited_for; /* pacing_why */
 	int64_t waited_ms;
-	int64_t bytes; /* of text it produced */
+	int64_t bytes;     /* of text it produced */
+	bool session_lost; /* the agent didn't know the session it was to go on with, and began anew */
 };
 void request_add_attempt(struct request *q, const struct attempt_end *e, struct arena *arena);
 

@@ -1,5 +1,6 @@
 #include "relay/view_load.h"
 
+#include "device/session.h"
 #include "provider/tokens.h"
 
 /* One message, as far as the view cares. */
@@ -79,6 +80,16 @@ static enum err add_message(void *ctx, const struct record *r)
 	return e;
 }
 
+/* What the agents that answered in this session call it. */
+static enum err load_agents(struct txn *t, struct job_info *job)
+{
+	struct record r;
+	struct session s;
+	enum err e = session_find(t, job->user, job->request.session_id, &r, &s, NULL);
+	job->agents = e == OK ? s.agents : STR_NONE;
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
 enum err view_load(struct txn *t, int64_t window_bytes, struct job_info *job)
 {
 	struct walk k = {
@@ -100,8 +111,11 @@ enum err view_load(struct txn *t, int64_t window_bytes, struct job_info *job)
 	if (e == OK || e == ERR_CANCELLED) e = txn_messages(t, job->zone, job->conv, 0, INT64_MAX, add_message, &k);
 	if (e != OK && e != ERR_CANCELLED) return e;
 	view_end(&k.view, STR_NONE);
+	e = load_agents(t, job);
+	if (e != OK) return e;
 	job->messages = k.view.list;
 	job->nmessages = k.view.n;
+	job->is_cut = k.view.is_cut;
 	return OK;
 }
 

@@ -21,6 +21,9 @@ static const struct {
 	{RT_EXPERIMENT, "title,state,createdAt,modifiedAt"},
 	{RT_REVISION, "recordName,recordType,conversationId,conflict,createdAt,modifiedAt"},
 	{RT_AUTO_STEP, "sessionId,run,n,createdAt,modifiedAt"},
+	{RT_PERMISSION, "conversationId,requestId,state,createdAt"},
+	{RT_SPEND, "day,createdAt,modifiedAt"},
+	{RT_BUDGET, "createdAt,modifiedAt"},
 };
 
 struct str index_list(uint32_t type)

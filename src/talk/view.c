@@ -34,7 +34,8 @@ static void append(struct view *v, enum talk_role role, struct str text, struct 
 bool view_add(struct view *v, enum talk_role role, struct str text, struct str parts)
 {
 	int64_t bytes = (int64_t)(text.n + parts.n);
-	if (v->started && bytes > v->left) return false;
+	v->is_cut = v->started && bytes > v->left;
+	if (v->is_cut) return false;
 	v->started = true;
 	v->left -= bytes;
 	if (bytes > 0) append(v, role, text, parts);

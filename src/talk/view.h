@@ -22,6 +22,7 @@ struct view {
 	struct arena *arena;
 	int64_t left;              /* bytes of text that still fit */
 	bool started;              /* the newest message is in */
+	bool is_cut;               /* a message did not fit */
 	struct talk_message *list; /* newest first until view_end, then oldest first */
 	size_t n, cap;
 };

@@ -62,14 +62,14 @@ static void fx_submit(void *ctx, struct store_op *op)
 	store_submit(r->f.store, op);
 }
 
-static void *fx_start(void *ctx, struct job *j, const struct talk_message *m, size_t n)
+static void *fx_start(void *ctx, struct job *j, const struct job_info *view)
 {
 	struct rig *r = ctx;
 	assert_in_range(r->ncalls, 0, MAX_CALLS - 1);
 	struct played *p = &r->calls[r->ncalls++];
-	*p = (struct played){.job = j, .nmessages = n, .live = true};
-	assert_true(n > 0);
-	(void)str_copy(m[n - 1].text, p->text, sizeof p->text);
+	*p = (struct played){.job = j, .nmessages = view->nmessages, .live = true};
+	assert_true(view->nmessages > 0);
+	(void)str_copy(view->messages[view->nmessages - 1].text, p->text, sizeof p->text);
 	(void)str_copy(job_request(j)->serving, r->asked, sizeof r->asked);
 	return p;
 }
@@ -83,6 +83,12 @@ static void fx_pause(void *ctx, void *call, bool paused)
 {
 	(void)ctx;
 	((struct played *)call)->paused = paused;
+}
+static void fx_used(void *ctx, void *call, struct call_usage *out)
+{
+	(void)ctx;
+	(void)call;
+	*out = USAGE_UNKNOWN;
 }
 static void fx_publish(void *ctx, const struct delta *d)
 {
@@ -106,7 +112,8 @@ static void fx_event(void *ctx, const char *type, const struct job *j, enum err 
 	(void)snprintf(r->events + n, sizeof r->events - n, "%s ", type);
 }
 
-static const struct relay_effects effects = {fx_submit, fx_start, fx_cancel, fx_pause, fx_publish, fx_state, fx_event};
+static const struct relay_effects effects = {fx_submit, fx_start,   fx_cancel, fx_pause,
+					     fx_used,   fx_publish, fx_state,  fx_event};
 
 static int provider_of(void *ctx, struct str model)
 {
@@ -198,16 +205,15 @@ static enum err send_as(struct rig *r, struct sent *s, int64_t user, uint32_t ac
 	s->cmd.conversation_id = str_c(conv);
 	s->cmd.text = str_c(text);
 	s->cmd.wants_answer = true;
-	s->cmd.model = str_c(r->model);
-	s->cmd.asked = s->cmd.model_by = STR("");
+	s->cmd.wanted = (struct wanted){.model = str_c(r->model), .params = STR("")};
 	s->cmd.fallback = str_c(r->fallback);
-	s->cmd.params = STR("");
 	s->cmd.incarnation = r->incarnation;
 	s->cmd.context_bytes = 1000;
 	s->cmd.open_max = 100;
 	s->cmd.priority = r->priority;
 	s->cmd.limits = &r->f.limits;
-	s->cmd.claim = relay_reserve(r->relay, str_c(conv), s->cmd.model, rig_now(r), &hold, &s->cmd.claim_tokens);
+	s->cmd.claim =
+		relay_reserve(r->relay, str_c(conv), s->cmd.wanted.model, rig_now(r), &hold, &s->cmd.claim_tokens);
 	store_submit(r->f.store, &s->cmd.op);
 	while (!s->done) {
 		while (sem_wait(&r->f.woken) != 0) {

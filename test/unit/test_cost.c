@@ -30,30 +30,30 @@ static void a_cost_is_made_of_its_parts(void **state)
 		const struct model_price *price;
 		int64_t cost;
 	} rows[] = {
-		{{100, 10, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, false}, &full, 100 * 50000 + 10 * 250000},
-		{{100, 10, 8, 0, 0, UNKNOWN, true}, &full, 100 * 50000 + 10 * 250000},
-		{{100, 0, 0, 60, 30, UNKNOWN, false}, &full, 10 * 50000 + 60 * 5000 + 30 * 62500},
-		{{100, 0, 0, 100, 0, UNKNOWN, false}, &full, 100 * 5000},
+		{{100, 10, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, false, false}, &full, 100 * 50000 + 10 * 250000},
+		{{100, 10, 8, 0, 0, UNKNOWN, true, false}, &full, 100 * 50000 + 10 * 250000},
+		{{100, 0, 0, 60, 30, UNKNOWN, false, false}, &full, 10 * 50000 + 60 * 5000 + 30 * 62500},
+		{{100, 0, 0, 100, 0, UNKNOWN, false, false}, &full, 100 * 5000},
 		/* a provider's billing wins, were it nothing */
-		{{100, 10, 0, 0, 0, 777, false}, &full, 777},
-		{{100, 10, 0, 0, 0, 0, false}, &full, 0},
-		{{100, 10, 0, 0, 0, 777, false}, NULL, 777},
+		{{100, 10, 0, 0, 0, 777, false, false}, &full, 777},
+		{{100, 10, 0, 0, 0, 0, false, false}, &full, 0},
+		{{100, 10, 0, 0, 0, 777, false, false}, NULL, 777},
 		/* what is missing makes it unknown, where it is needed */
-		{{100, 10, 0, 0, 0, UNKNOWN, false}, NULL, UNKNOWN},
-		{{UNKNOWN, 10, 0, 0, 0, UNKNOWN, false}, &full, UNKNOWN},
-		{{100, UNKNOWN, 0, 0, 0, UNKNOWN, false}, &full, UNKNOWN},
-		{{100, 10, 0, 60, 0, UNKNOWN, false}, &no_cache, UNKNOWN},
-		{{100, 10, 0, 0, 60, UNKNOWN, false}, &no_cache, UNKNOWN},
-		{{100, 10, 0, 0, 0, UNKNOWN, false}, &no_cache, 100 * 50000 + 10 * 250000},
-		{{100, 10, 0, 0, 0, UNKNOWN, false}, &input_only, UNKNOWN},
-		{{100, 0, 0, 0, 0, UNKNOWN, false}, &input_only, 100 * 50000},
-		{{0, 0, 0, 0, 0, UNKNOWN, false}, &full, 0},
+		{{100, 10, 0, 0, 0, UNKNOWN, false, false}, NULL, UNKNOWN},
+		{{UNKNOWN, 10, 0, 0, 0, UNKNOWN, false, false}, &full, UNKNOWN},
+		{{100, UNKNOWN, 0, 0, 0, UNKNOWN, false, false}, &full, UNKNOWN},
+		{{100, 10, 0, 60, 0, UNKNOWN, false, false}, &no_cache, UNKNOWN},
+		{{100, 10, 0, 0, 60, UNKNOWN, false, false}, &no_cache, UNKNOWN},
+		{{100, 10, 0, 0, 0, UNKNOWN, false, false}, &no_cache, 100 * 50000 + 10 * 250000},
+		{{100, 10, 0, 0, 0, UNKNOWN, false, false}, &input_only, UNKNOWN},
+		{{100, 0, 0, 0, 0, UNKNOWN, false, false}, &input_only, 100 * 50000},
+		{{0, 0, 0, 0, 0, UNKNOWN, false, false}, &full, 0},
 		/* parts that are more than the whole are not charged twice */
-		{{100, 0, 0, 500, 500, UNKNOWN, false}, &full, 100 * 5000},
-		{{100, 0, 0, 60, 500, UNKNOWN, false}, &full, 60 * 5000 + 40 * 62500},
+		{{100, 0, 0, 500, 500, UNKNOWN, false, false}, &full, 100 * 5000},
+		{{100, 0, 0, 60, 500, UNKNOWN, false, false}, &full, 60 * 5000 + 40 * 62500},
 		/* beyond int64 */
-		{{INT64_MAX, 10, 0, 0, 0, UNKNOWN, false}, &full, INT64_MAX},
-		{{INT64_MAX / 50000, INT64_MAX / 250000, 0, 0, 0, UNKNOWN, false}, &full, INT64_MAX},
+		{{INT64_MAX, 10, 0, 0, 0, UNKNOWN, false, false}, &full, INT64_MAX},
+		{{INT64_MAX / 50000, INT64_MAX / 250000, 0, 0, 0, UNKNOWN, false, false}, &full, INT64_MAX},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		int64_t got = cost_of(&rows[i].usage, rows[i].price);

@@ -257,6 +257,24 @@ static void the_watchdog_ends_an_attempt_without_a_sign_of_life(void **state)
 	rig_release(&r);
 }
 
+static void the_watchdog_leaves_an_agent_the_time_of_a_whole_answer(void **state)
+{
+	struct rig r;
+	(void)state;
+	rig_init(&r, 1);
+	relay_free(r.relay);
+	r.terms[0].is_agent = true;
+	relay_make(&r);
+	relay_start(r.relay, rig_now(&r));
+	say(&r, "m1", "c1", "hello");
+	r.boot_ms += r.f.limits.answer_ms;
+	assert_int_equal(relay_watch(r.relay, rig_now(&r)), 0);
+	r.boot_ms += 10001;
+	assert_int_equal(relay_watch(r.relay, rig_now(&r)), 1);
+	settle(&r);
+	rig_release(&r);
+}
+
 static void the_watchdog_pumps_again_when_an_answer_was_lost(void **state)
 {
 	struct rig r;
@@ -399,6 +417,7 @@ int main(void)
 		cmocka_unit_test(a_late_attempt_cannot_finish),
 		cmocka_unit_test(the_sweep_finds_a_request_that_nobody_works_on),
 		cmocka_unit_test(the_watchdog_ends_an_attempt_without_a_sign_of_life),
+		cmocka_unit_test(the_watchdog_leaves_an_agent_the_time_of_a_whole_answer),
 		cmocka_unit_test(the_watchdog_pumps_again_when_an_answer_was_lost),
 		cmocka_unit_test(a_provider_faster_than_the_disk_is_paused),
 		cmocka_unit_test(text_is_gathered_while_the_store_is_behind),
