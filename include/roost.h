@@ -101,6 +101,7 @@ enum roost_error {
 	ROOST_ERR_USAGE = 57,            /* wrong usage */
 	ROOST_ERR_CONFIG = 58,           /* the configuration is wrong */
 	ROOST_ERR_UNAVAILABLE = 59,      /* no daemon answers; start one with: roost serve */
+	ROOST_ERR_BUDGET = 60,           /* the budget is spent */
 };
 
 ROOST_API const char *roost_version(void);         /* "0.1.0" */

@@ -72,7 +72,8 @@
 	X(ERR_CANCELLED,        "cancelled",             409, 75, false, "stopped")                                        \
 	X(ERR_USAGE,            "usage",                 400, 64, false, "wrong usage")                                    \
 	X(ERR_CONFIG,           "bad_config",            400, 78, false, "the configuration is wrong")                     \
-	X(ERR_UNAVAILABLE,      "unavailable",           503, 69, true,  "no daemon answers; start one with: roost serve")
+	X(ERR_UNAVAILABLE,      "unavailable",           503, 69, true,  "no daemon answers; start one with: roost serve") \
+	X(ERR_BUDGET,           "budget_spent",          402, 75, false, "the budget is spent")
 /* clang-format on */
 
 enum err {

@@ -7,12 +7,12 @@
 
 extern const struct cli_command cmd_serve, cmd_pair, cmd_users, cmd_devices, cmd_chat, cmd_models, cmd_status,
 	cmd_queue, cmd_history, cmd_log, cmd_backup, cmd_restore, cmd_doctor, cmd_discover, cmd_version, cmd_help,
-	cmd_completion, cmd_keys;
+	cmd_completion, cmd_keys, cmd_usage, cmd_budget;
 
 const struct cli_command *const cli_commands[] = {
-	&cmd_serve,  &cmd_pair,     &cmd_users,   &cmd_devices, &cmd_chat,       &cmd_models, &cmd_keys,
-	&cmd_status, &cmd_queue,    &cmd_history, &cmd_log,     &cmd_backup,     &cmd_restore,
-	&cmd_doctor, &cmd_discover, &cmd_version, &cmd_help,    &cmd_completion, NULL,
+	&cmd_serve,   &cmd_pair,   &cmd_users,    &cmd_devices, &cmd_chat,    &cmd_models,     &cmd_keys,
+	&cmd_usage,   &cmd_budget, &cmd_status,   &cmd_queue,   &cmd_history, &cmd_log,        &cmd_backup,
+	&cmd_restore, &cmd_doctor, &cmd_discover, &cmd_version, &cmd_help,    &cmd_completion, NULL,
 };
 
 const struct cli_command *cli_find(const char *name)

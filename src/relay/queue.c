@@ -121,7 +121,7 @@ static enum err stop_waiting(struct txn *t, struct cmd_queue *c, const struct jo
 			       .error_text = STR(""),
 			       .finish_reason = STR(""),
 			       .provider_id = STR(""),
-			       .usage = q->usage};
+			       .usage = USAGE_UNKNOWN};
 	enum err e = cmd_finish_run(t, &f.op);
 	if (e != OK) return e;
 	c->changed = true;

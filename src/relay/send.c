@@ -11,6 +11,8 @@
  *     else ERR_ANSWERED: device/automatic.h, which also counts the message in the same commit.
  *  6. Attachments that `parts` refer to are this user's.
  *  7. No other device sent the same a moment ago (content_net.c), or it is sent with `force`; else ERR_DUPLICATE.
+ *  8. The request's preset is there, its model is served, and its parameters are such as the model takes: defaults.c.
+ *     Its user's and its provider's budget is not spent, else ERR_BUDGET.
  * Then, in one command and so in one commit: conversation and session if new, the message with the next ord, and the
  * request, claimed already when the caller holds a slot, nothing else of the session is open and its queue is not paused.
  *
@@ -113,19 +115,31 @@ static enum err make_session(struct txn *t, struct cmd_send *c, const struct rec
 	return put_as_daemon(t, c, &r);
 }
 
+/* Condition 8. A conversation that is made now is asked before it has fields. */
+static enum err settle_request(struct txn *t, struct cmd_send *c, uint32_t zone, struct str conversation)
+{
+	if (!c->wants_answer || c->is_settled) return OK;
+	c->is_settled = true;
+	enum err e = defaults_settle(t, zone, conversation, &c->wanted, c->book, &c->settled, &c->op.info);
+	if (e != OK) return e;
+	return budget_check(t, c->user, c->settled.model, c->budgets, &c->refusal.budget, &c->op.info);
+}
+
 static enum err make_conversation(struct txn *t, struct cmd_send *c, struct record *conv)
 {
 	struct arena *arena = txn_arena(t);
 	struct id sid = id_derive(conv->name, "session");
+	enum err e = settle_request(t, c, conv->zone, STR("{}"));
+	if (e != OK) return e;
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&b);
 	jw_obj(&w);
 	jw_kstr(&w, "title", title_of(c->text));
 	jw_kstr(&w, "currentSessionId", id_str(&sid));
-	if (c->wants_answer) jw_kstr(&w, "model", c->model);
+	if (c->wants_answer) jw_kstr(&w, "model", c->settled.model);
 	jw_obj_end(&w);
 	set_fields(conv, arena, &b);
-	enum err e = put_as_daemon(t, c, conv);
+	e = put_as_daemon(t, c, conv);
 	if (e == OK) e = make_session(t, c, conv, id_str(&sid));
 	c->out_session_id = arena_str(arena, id_str(&sid));
 	return e;
@@ -348,13 +362,15 @@ static enum err put_request(struct txn *t, struct cmd_send *c, const struct reco
 			      .device_id = who->device_id,
 			      .state = RQ_QUEUED,
 			      .priority = c->priority,
-			      .model = arena_str(arena, c->model),
-			      .asked = arena_str(arena, c->asked),
-			      .model_by = arena_str(arena, c->model_by),
-			      .params = arena_str(arena, c->params),
+			      .preset = c->settled.preset,
+			      .model = arena_str(arena, c->settled.model),
+			      .asked = arena_str(arena, c->settled.asked),
+			      .model_by = arena_str(arena, c->settled.model_by),
+			      .params = c->settled.params,
 			      .fallback = arena_str(arena, c->fallback),
 			      .queued_ms = txn_now_ms(t),
 			      .usage = USAGE_UNKNOWN,
+			      .cost_ticks = -1,
 			      .error_code = STR(""),
 			      .error_text = STR(""),
 			      .attempts = STR("")};
@@ -363,7 +379,9 @@ static enum err put_request(struct txn *t, struct cmd_send *c, const struct reco
 	c->job.conv = conv->row;
 	c->job.zone = conv->zone;
 	c->job.user = c->user;
-	if (c->claim && open == 0 && !c->held) e = claim_now(t, c);
+	/* The slot that is held is one for the model that the request was taken to be for. */
+	bool is_held_for = str_eq(q->model, c->wanted.model);
+	if (c->claim && is_held_for && open == 0 && !c->held) e = claim_now(t, c);
 	if (e != OK) return e;
 	request_write(q, &r, arena);
 	e = put_as_daemon(t, c, &r);
@@ -382,7 +400,7 @@ enum err cmd_send_run(struct txn *t, struct store_op *op)
 	struct judged session;
 	struct str conversation_id = c->conversation_id;
 	/* It may be run again after it was taken back: nothing of the first time may stay. */
-	c->duplicate = c->claimed = c->has_request = c->held = false;
+	c->duplicate = c->claimed = c->has_request = c->held = c->is_settled = false;
 	c->ord = c->at_ms = c->tag_seq = 0;
 	c->out_session_id = STR_NONE;
 	c->refusal = (struct refusal){0};
@@ -396,6 +414,7 @@ enum err cmd_send_run(struct txn *t, struct store_op *op)
 	if (e == OK) e = judge_session(t, c, &conv, &session);
 	if (e == OK) e = refer_assets(t, c);
 	if (e == OK) e = content_net_check(t, c, &conv);
+	if (e == OK) e = settle_request(t, c, zone, conv.fields);
 	if (e == OK) e = put_message(t, c, &conv, digest, &msg);
 	if (e == OK) e = count_automatic(t, c, &session);
 	if (e == OK && c->wants_answer) e = put_request(t, c, &conv);

@@ -47,7 +47,7 @@ static void ask_done(struct store_op *op)
 	ask_end(a, e, &info);
 }
 
-static void ask_op(struct ask *a, enum err (*run)(struct txn *, struct store_op *))
+void ask_op(struct ask *a, enum err (*run)(struct txn *, struct store_op *))
 {
 	store_op_init(&a->u.op, run, ask_done, 0, clock_wall_ms());
 	a->u.op.ctx = a;
@@ -545,6 +545,9 @@ static const struct {
 	{"GET", "doctor", ask_doctor},
 	{"GET", "models", ask_models},
 	{"GET", "keys", ask_keys},
+	{"GET", "usage", ask_usage},
+	{"GET", "budget", ask_budgets},
+	{"POST", "budget", ask_budget},
 };
 
 bool operator_request(struct server *s, struct http_req *r)

@@ -22,10 +22,13 @@ struct ask {
 	struct str name;               /* views of doc */
 	int64_t user_no, n;
 	bool flag;
+	char day[16]; /* of GET usage */
 	char code[PAIR_CODE_LEN + 1], token[TOKEN_LEN + 1];
 	struct store_status status;
 	struct jw w;
 };
+/* Makes the question's store op. */
+void ask_op(struct ask *a, enum err (*run)(struct txn *, struct store_op *));
 /* Answers with a->out, or with the error, and frees it. */
 void ask_end(struct ask *a, enum err e, const struct errinfo *info);
 
@@ -36,5 +39,8 @@ void ask_history(struct server *s, struct ask *a); /* GET history */
 void ask_restore(struct server *s, struct ask *a); /* POST history/restore */
 void ask_models(struct server *s, struct ask *a);  /* GET models */
 void ask_keys(struct server *s, struct ask *a);    /* GET keys */
+void ask_usage(struct server *s, struct ask *a);   /* GET usage */
+void ask_budgets(struct server *s, struct ask *a); /* GET budget */
+void ask_budget(struct server *s, struct ask *a);  /* POST budget */
 
 #endif

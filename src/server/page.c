@@ -62,8 +62,7 @@ static void metrics(struct server *s, struct http_req *r)
 	metric(&b, "requests_waiting", "gauge", "Requests that wait for their turn.", rc.waiting);
 	metric(&b, "requests_held", "gauge", "Waiting or retrying requests of sessions whose queue is paused.",
 	       rc.held);
-	metric(&b, "queues_watched", "gauge", "Conversations whose queue a joined device follows.",
-	       queues_watched(s));
+	metric(&b, "queues_watched", "gauge", "Conversations whose queue a joined device follows.", queues_watched(s));
 	metric(&b, "store_queue_bytes", "gauge", "Commands that wait for the disk.",
 	       (int64_t)store_queue_bytes(s->store));
 	buf_addf(&b, "# EOF\n");

@@ -61,6 +61,30 @@ static enum err numbers(struct txn *t, enum sql which, int64_t *const *out, size
 	return q_end(&q);
 }
 
+static enum err tally_key(struct str name, char key[NAME_MAX_LEN + 8])
+{
+	int n = snprintf(key, NAME_MAX_LEN + 8, "tally/%.*s", (int)MIN(name.n, (size_t)NAME_MAX_LEN + 8), name.p);
+	return n > 0 && n < NAME_MAX_LEN + 8 ? OK : ERR_TOO_LARGE;
+}
+
+enum err txn_tally(struct txn *t, struct str name, int64_t *out)
+{
+	char key[NAME_MAX_LEN + 8];
+	enum err e = tally_key(name, key);
+	return e == OK ? meta_get(t->db, key, out) : e;
+}
+
+enum err txn_tally_add(struct txn *t, struct str name, int64_t add)
+{
+	char key[NAME_MAX_LEN + 8];
+	int64_t n = 0;
+	enum err e = tally_key(name, key);
+	if (e == OK) e = txn_touch(t);
+	if (e == OK) e = meta_get(t->db, key, &n);
+	if (e == OK && __builtin_add_overflow(n, add, &n)) n = INT64_MAX;
+	return e == OK ? meta_set(t->db, key, n) : e;
+}
+
 enum err txn_status(struct txn *t, struct store_status *out)
 {
 	*out = (struct store_status){.db_bytes = file_bytes(store_path(t->store), ""),

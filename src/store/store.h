@@ -273,6 +273,10 @@ MUST_USE enum err txn_assets_unreferenced(struct txn *t, int64_t created_before_
 MUST_USE enum err txn_asset_drop(struct txn *t, int64_t user, const unsigned char hash[32]);
 MUST_USE enum err txn_asset_exists(struct txn *t, const unsigned char hash[32]); /* for any user */
 
+/* Tallies: numbers by name that are no record's. One that is not there is 0. */
+MUST_USE enum err txn_tally(struct txn *t, struct str name, int64_t *out);
+MUST_USE enum err txn_tally_add(struct txn *t, struct str name, int64_t add); /* stops at INT64_MAX */
+
 /* ---- care ------------------------------------------------------------------------------------------------------- */
 
 /* Retention, one bounded step inside run: folds away streams and tombstones older than the limits say, and goes on with

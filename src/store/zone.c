@@ -287,7 +287,8 @@ static enum err zone_make(struct txn *t, int64_t user, struct str name, uint32_t
 	q_int(&q, user);
 	int64_t have = q_row(&q) ? q_get_int(&q, 0) : 0;
 	enum err e = q_end(&q);
-	if (e == OK && have >= t->limits->zones_per_user)
+	/* What a user spends is entered whatever applications have made. */
+	if (e == OK && have >= t->limits->zones_per_user && !str_eq(name, STR("usage")))
 		e = err_set(&t->op->info, ERR_TOO_MANY, "this user has %lld zones already (zonesPerUser)",
 			    (long long)have);
 	if (e == OK) e = txn_touch(t);

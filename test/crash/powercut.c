@@ -377,8 +377,7 @@ static bool send_again(struct store *st, const struct load *load, struct survey 
 		c->conversation_id = m->conversation;
 		c->text = m->text;
 		c->wants_answer = m->answer;
-		c->model = m->answer ? STR("local:test") : STR("");
-		c->params = STR("");
+		c->wanted = (struct wanted){.model = m->answer ? STR("local:test") : STR(""), .params = STR("")};
 		c->incarnation = store_incarnation(st);
 		c->context_bytes = 1 << 16;
 		c->open_max = INT64_MAX;

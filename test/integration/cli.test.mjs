@@ -41,8 +41,10 @@ after(async () => {
 	await rm(home, { recursive: true, force: true });
 });
 
-const commands =
-	"serve pair users devices chat models keys status queue history log backup restore doctor discover version help completion".split(" ");
+const commands = (
+	"serve pair users devices chat models keys usage budget status queue history log backup restore doctor discover version " +
+	"help completion"
+).split(" ");
 
 describe("help", () => {
 	it("lists every command, on stderr with status 64 when none is given", async () => {

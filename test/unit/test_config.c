@@ -37,7 +37,8 @@ static void an_empty_file_leaves_the_defaults(void **state)
 		assert_int_equal(parse(&c, files[i], &info), OK);
 		assert_string_equal(c.listen[0], "127.0.0.1:8787");
 		assert_null(c.listen[1]);
-		assert_string_equal(c.default_model, "local:test");
+		assert_string_equal(c.default_model, "");
+		assert_null(c.model_fallback[0]);
 		assert_true(c.journal);
 		assert_false(c.deflate);
 		assert_int_equal(c.limits.attempts, 5);
@@ -193,7 +194,6 @@ static void an_address_beyond_loopback_needs_tls_or_a_proxy(void **state)
 		{"listen: ['127.0.0.1:65536']\n", false},
 		{"listen: ['::1:80']\n", false},
 		{"listen: [':80']\n", false},
-		{"defaultModel: ''\n", false},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct config c;

@@ -61,8 +61,7 @@ static void send_begin(struct net *n, struct sent *s, uint32_t device, const cha
 	s->cmd.message_id = str_c(id);
 	s->cmd.conversation_id = STR("c");
 	s->cmd.text = str_c(text);
-	s->cmd.model = STR("m");
-	s->cmd.params = STR("");
+	s->cmd.wanted = (struct wanted){.model = STR("m"), .params = STR("")};
 	s->cmd.open_max = 100;
 	s->cmd.limits = &n->f.limits;
 	s->cmd.net = n->table;

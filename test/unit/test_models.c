@@ -224,7 +224,7 @@ static void the_price_is_that_of_the_day(void **state)
 	struct models *m;
 	struct str own = STR("{\"models\":[{\"id\":\"a:b\",\"prices\":[{\"from\":\"2026-01-01\",\"input\":3},{\"from\":"
 			     "\"2026-06-01\",\"input\":2}]}]}");
-	int64_t before, then, now;
+	int64_t before = 0, then = 0, now = 0;
 	assert_int_equal(models_new(models_built_in, own, &m, NULL), OK);
 	const struct model_info *at = models_resolve(m, STR("a:b"));
 	assert_true(time_parse(STR("2025-12-31T23:59:59Z"), &before) &&
