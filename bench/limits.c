@@ -55,6 +55,12 @@ static void fx_pause(void *ctx, void *call, bool paused)
 	(void)call;
 	(void)paused;
 }
+static void fx_used(void *ctx, void *call, struct call_usage *out)
+{
+	(void)ctx;
+	(void)call;
+	*out = USAGE_UNKNOWN;
+}
 static void fx_publish(void *ctx, const struct delta *d)
 {
 	(void)ctx;
@@ -73,7 +79,8 @@ static void fx_event(void *ctx, const char *type, const struct job *j, enum err 
 	(void)e;
 	(void)detail;
 }
-static const struct relay_effects effects = {fx_submit, fx_start, fx_cancel, fx_pause, fx_publish, fx_state, fx_event};
+static const struct relay_effects effects = {fx_submit, fx_start,   fx_cancel, fx_pause,
+					     fx_used,   fx_publish, fx_state,  fx_event};
 
 static int provider_of(void *ctx, struct str model)
 {

@@ -81,7 +81,8 @@ static const struct {
 	[P_MODEL_LIMITS] = {"modelLimits", "limits of single models, each as MODEL REQUESTS TOKENS a minute", true},
 	[P_BUDGET] = {"budget", "what it may cost all users a day (UTC), in USD, as 20.00/day; none: no limit", false},
 	[P_PRIVATE] = {"allowPrivate", "whether baseUrl may be on loopback or a private network", false},
-	[P_COMMAND] = {"command", "exec: the program and its arguments; {model} and {system} stand for themselves", true},
+	[P_COMMAND] = {"command", "exec: the program and its arguments; {model} and {system} stand for themselves",
+		       true},
 	[P_PATH] = {"path", "exec: absolute directories in which the program is looked for, as /usr/bin:/bin", false},
 	[P_ENV] = {"env", "exec: names of the daemon's environment variables that it is given", true},
 };

@@ -21,9 +21,9 @@ struct work_options {
 	const struct limits *limits;
 	struct store *store;
 	struct providers *providers;
-	struct journal *journal; /* NULL: none is kept */
+	struct journal *journal;       /* NULL: none is kept */
 	const struct budgets *budgets; /* NULL: none */
-	struct str data_dir;   /* attachments are in its assets/ */
+	struct str data_dir;           /* attachments are in its assets/ */
 	/* What devices are to see. */
 	void (*publish)(void *ctx, const struct delta *d);
 	void (*state)(void *ctx, struct job *j);

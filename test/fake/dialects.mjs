@@ -398,4 +398,3 @@ function halves(text) {
 }
 
 export const dialects = { openai, "openai-responses": responses, anthropic, gemini, ollama };
-export const errorKinds = Object.keys(ollamaError);

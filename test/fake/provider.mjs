@@ -28,7 +28,8 @@
 //     error      none              an error by its kind: rate, overloaded, server, timeout, auth, quota, model, context,
 //                                  invalid; with `status`, `message`; `storm` N: of the first N calls of this model only
 //     fault, at  none              one of `faults` below, at "head" (before it), "first" (before the first token),
-//                                  "middle", "end" (before the dialect says that it is complete) or "after" that
+//                                  "middle", "end" (before the dialect says that it is complete) or "after" that; of the
+//                                  fault "error" the `kind`, of "redirect" the `location`
 //
 // A request that a vendor's own server would refuse (no key when `keys` names one, no version, a parameter that must not
 // be) gets that server's 400 or 401, so a test of a good answer is one of a good request too.
@@ -235,6 +236,7 @@ async function bodyOf(req) {
 class Fake {
 	calls = [];
 	connections = [];
+	listings = 0; // how often a list of models was asked for
 	#script = [{}];
 	#storms = new Map(); // calls so far, by model
 	#kept = new Map(); // scripts by name
@@ -302,6 +304,7 @@ class Fake {
 	}
 
 	#list(url, headers, res) {
+		this.listings++;
 		if (this.models === undefined) return void res.writeHead(404).end();
 		const dialect = url.pathname.startsWith("/v1beta") ? "gemini" : url.pathname.startsWith("/api/") ? "ollama"
 			: headers["anthropic-version"] ? "anthropic" : "openai";

@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { all, Daemon, Device, newId, scratch, seeded, sleep } from "../lib/roost.mjs";
-import { startFake } from "./fake_provider.mjs";
+import { startFake } from "../fake/provider.mjs";
 import { check } from "./history.mjs";
 
 const SEED = Number(process.env.ROOST_TEST_SEED ?? 1);
@@ -83,7 +83,7 @@ describe("ten devices and a daemon that is killed", () => {
 		const history = [];
 		const provider = await startFake();
 		const config =
-			`providers:\n  - name: fake\n    dialect: openai\n    baseUrl: ${provider.baseUrl}\n    allowPrivate: true\n` +
+			`providers:\n  - name: fake\n    dialect: openai\n    baseUrl: ${provider.url("openai")}\n    allowPrivate: true\n` +
 			"limits:\n  attempts: 60\n  backoffMs: 20\n  backoffMaxMs: 200\n";
 		const daemon = await Daemon.start({ config });
 		t.after(async () => {

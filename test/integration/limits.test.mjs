@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Daemon, newId, until } from "../lib/roost.mjs";
-import { startFake, textOf } from "./fake_provider.mjs";
+import { startFake, textOf } from "../fake/provider.mjs";
 
 let fake, daemon, device;
 before(async () => {
@@ -20,11 +20,11 @@ before(async () => {
   circuitMs: 600
   retryHorizonMs: 60000
 providers:
-${provider("fake", fake.baseUrl)}${provider("down", "http://127.0.0.1:1/v1")}${provider(
+${provider("fake", fake.url("openai"))}${provider("down", "http://127.0.0.1:1/v1")}${provider(
 			"paced",
-			fake.baseUrl,
+			fake.url("openai"),
 			"    requestsPerMinute: 2\n",
-		)}${provider("single", fake.baseUrl, '    modelLimits: ["answer 1 0"]\n')}`,
+		)}${provider("single", fake.url("openai"), '    modelLimits: ["answer 1 0"]\n')}`,
 	});
 	device = await daemon.device();
 });
@@ -80,9 +80,9 @@ describe("a limit of one model", () => {
 
 describe("a fallback", () => {
 	test("answers when the first model cannot, and the record says which attempt was whose", async () => {
-		const { requestId } = await ask({ model: "fake:status?status=404", fallback: ["fake:answer"] });
+		const { requestId } = await ask({ model: "fake:gone?error=model", fallback: ["fake:answer"] });
 		const { fields } = await device.finished(requestId);
-		assert.deepEqual([fields.state, fields.model, fields.servingModel], ["done", "fake:status?status=404", "fake:answer"]);
+		assert.deepEqual([fields.state, fields.model, fields.servingModel], ["done", "fake:gone?error=model", "fake:answer"]);
 		assert.equal(fields.attempts.length, 2);
 		assert.equal(fields.attempts[0].error.class, "model");
 		assert.equal(fields.attempts[0].model, undefined);
@@ -92,7 +92,7 @@ describe("a fallback", () => {
 	});
 
 	test("is not looked for when none was named", async () => {
-		const { requestId } = await ask({ model: "fake:status?status=404" });
+		const { requestId } = await ask({ model: "fake:gone?error=model" });
 		assert.equal((await device.finished(requestId)).fields.state, "failed");
 	});
 

@@ -23,7 +23,8 @@ describe("the parts of a message", () => {
 		return sha256;
 	};
 	const send = async (conversationId, model, message) => {
-		const { requestId } = await device.call("message:send", { messageId: newId(), conversationId, ...message, request: { model, ...message.request } });
+		const request = { model, ...message.request };
+		const { requestId } = await device.call("message:send", { messageId: newId(), conversationId, ...message, request });
 		return (await device.finished(requestId)).fields;
 	};
 	const said = (dialect) => JSON.stringify(house.fake.calls.filter((call) => call.dialect === dialect).at(-1).body);
@@ -66,12 +67,10 @@ describe("the parts of a message", () => {
 		});
 	}
 
-	test("an attachment that is gone fails the request at once and says which", async () => {
+	test("an attachment that was never stored is refused before anything is", async () => {
 		const sha256 = "0".repeat(64);
-		await assert.rejects(
-			device.call("message:send", { messageId: newId(), conversationId: newId(), text: "x", parts: [{ sha256 }], request: { model: "openai:any" } }),
-			(error) => error.code === "not_found",
-		);
+		const message = { messageId: newId(), conversationId: newId(), text: "x", parts: [{ sha256 }], request: { model: "openai:any" } };
+		await assert.rejects(device.call("message:send", message), { code: "not_found" });
 	});
 });
 
