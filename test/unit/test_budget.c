@@ -131,7 +131,7 @@ static void more_than_int64_stays_there(void **state)
 static void a_day_of_very_many_models_has_an_end(void **state)
 {
 	struct fixture *f = *state;
-	char model[32];
+	char model[32] = "";
 	struct step s = step_of(f, model, 1);
 	for (int i = 0; i < 300; i++) {
 		(void)snprintf(model, sizeof model, "fake:m%d", i);

@@ -77,7 +77,7 @@ static void a_hello_with_more_seats_than_the_daemon_has_is_said_again_with_fewer
 {
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		char conversation[8];
+		char conversation[16];
 		snprintf(conversation, sizeof conversation, "c%d", i);
 		assert_int_equal(core_join(g->c, str_c(conversation), g->now, NULL), OK);
 	}
