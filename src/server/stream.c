@@ -576,9 +576,10 @@ static void follow(struct server *s, const struct delta *d)
 {
 	struct follower *f;
 	LIST_FOREACH (f, &s->followers, link) {
-		if (f->attempt != d->attempt || f->kind != d->kind ||
+		if ((f->attempt != d->attempt && f->attempt != 0) || f->kind != d->kind ||
 		    !str_eq(str_c(f->request_id), job_request_id(d->job)))
 			continue;
+		f->attempt = d->attempt;
 		int64_t end = d->offset + (int64_t)d->text.n;
 		if (end <= f->offset) continue;
 		size_t skip = (size_t)MAX(0, f->offset - d->offset);
@@ -587,10 +588,13 @@ static void follow(struct server *s, const struct delta *d)
 	}
 }
 
+/* The attempt they follow is over; who waits for one that has not begun waits on while the request is open. */
 static void end_followers(struct server *s, const struct job *job)
 {
+	bool is_open = request_is_open(job_request(job)->state);
 	for (struct follower *f = LIST_FIRST(&s->followers), *next; f != NULL; f = next) {
 		next = LIST_NEXT(f, link);
+		if (is_open && f->attempt == 0) continue;
 		if (str_eq(str_c(f->request_id), job_request_id(job))) follower_end(f);
 	}
 }
@@ -652,10 +656,11 @@ void stream_http(struct server *s, struct http_req *r, struct live_user *u, uint
 	f->offset = query_int(r, "offset");
 	f->kind = kind;
 	http_set_data(r, &f->task);
-	if (job != NULL && job_request(job)->state == RQ_CLAIMED &&
-	    (f->attempt == 0 || f->attempt == job_request(job)->attempt)) {
-		int64_t shown = job_shown(job, kind);
-		f->attempt = job_request(job)->attempt;
+	if (job != NULL && !request_is_open(job_request(job)->state)) job = NULL;
+	bool runs = job != NULL && job_request(job)->state == RQ_CLAIMED;
+	if (runs && f->attempt == 0) f->attempt = job_request(job)->attempt;
+	if (job != NULL && f->attempt == (runs ? job_request(job)->attempt : 0)) {
+		int64_t shown = runs ? job_shown(job, kind) : 0;
 		f->listed = true;
 		LIST_INSERT_HEAD(&s->followers, f, link);
 		http_stream_begin(r, 200, "text/plain; charset=utf-8", NULL);

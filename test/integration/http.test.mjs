@@ -49,6 +49,23 @@ describe("a script", () => {
 		assert.equal(rest.text, Buffer.from(whole.text).subarray(7).toString());
 	});
 
+	test("follows an answer that has not begun: the one before it in the conversation is under way", async () => {
+		const conversationId = newId();
+		const send = (request) =>
+			post("/api/v1/messages", { messageId: newId(), conversationId, text: "well?", request: { model: "local:test", ...request } });
+		const first = (await send({ params: { delayMs: 60000 } })).json;
+		const second = (await send({ params: { tokens: 5 } })).json;
+		assert.equal((await get(`/api/v1/requests/${second.requestId}`)).json.state, "queued");
+		const following = get(`/api/v1/requests/${second.requestId}/stream`);
+		assert.equal((await get(`/api/v1/requests/${second.requestId}`)).json.state, "queued");
+		await post(`/api/v1/requests/${first.requestId}/stop`);
+		const { text } = await following;
+		const { replyId } = (await get(`/api/v1/requests/${second.requestId}`)).json;
+		const reply = (await get("/api/v1/changes")).json.records.find(({ name }) => name === replyId);
+		assert.ok(text.length > 0);
+		assert.equal(text, reply.fields.text);
+	});
+
 	test("stops a running answer and tries it again", async () => {
 		const body = { messageId: newId(), conversationId: newId(), text: "long", request: SLOW };
 		const { requestId } = (await post("/api/v1/messages", body)).json;

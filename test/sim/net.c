@@ -6,6 +6,7 @@
 
 #include <sys/queue.h>
 
+#include "host/child.h"
 #include "net/client.h"
 #include "net/frame.h"
 #include "sim/fiber.h"
@@ -727,3 +728,38 @@ void http_call_pause(struct http_call *call, bool paused)
 	(void)call;
 	(void)paused;
 }
+
+/* ---- programs beside the daemon: none is configured ----------------------------------------------------------------- */
+
+enum err child_start(const struct child_spec *spec, const struct child_hooks *hooks, void *ctx, struct child **out,
+		     struct errinfo *info)
+{
+	(void)spec, (void)hooks, (void)ctx, (void)out, (void)info;
+	no_twin("child_start");
+}
+void child_write(struct child *c, struct str bytes)
+{
+	(void)c, (void)bytes;
+	no_twin("child_write");
+}
+void child_end_input(struct child *c)
+{
+	(void)c;
+	no_twin("child_end_input");
+}
+size_t child_unread(const struct child *c)
+{
+	(void)c;
+	no_twin("child_unread");
+}
+void child_pause(struct child *c, bool paused)
+{
+	(void)c, (void)paused;
+	no_twin("child_pause");
+}
+void child_let_go(struct child *c)
+{
+	(void)c;
+	no_twin("child_let_go");
+}
+void children_kill(struct child_list *list) { (void)list; }
