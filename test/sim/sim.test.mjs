@@ -58,15 +58,16 @@ describe("the simulator", { timeout: all ? 7_000_000 : 550_000 }, () => {
 		["early-ack", /nothing acknowledged is lost|the same everywhere|one content|its ack for ever|starts and stops cleanly/],
 		["no-dedup", /what is stored is what somebody typed|first ack is its ack for ever/],
 		["no-fence", /an attempt that is over ends nothing/],
-		["no-term", /an automatic message comes from the term's primary/],
+		// From 16 on: in seed 15 two primaries answer each other until simulated time runs out, which takes minutes.
+		["no-term", /an automatic message comes from the term's primary/, 90, 16],
 		["lost-page", /nothing acknowledged is lost, on any device/],
 		["kept-seat", /where devices are joined, one is primary/, 400],
 		["no-run", /each step of a run follows|a run only counts up|an answer is followed once/],
 		["open-door", /who was revoked does not come back|everybody converges/],
 	];
-	for (const [plant, promise, seeds = 150] of controls) {
+	for (const [plant, promise, last = 150, first = 1] of controls) {
 		test(`a planted fault is noticed: ${plant}`, async () => {
-			const { status, stdout } = await sim(1, seeds, "--plant", plant);
+			const { status, stdout } = await sim(first, last, "--plant", plant);
 			assert.equal(status, 1, `${plant} was not noticed`);
 			assert.match(stdout, promise);
 			assert.match(stdout, /again: \.\/dev sim --seeds (\d+)\.\.\1 /);
