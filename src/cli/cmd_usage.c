@@ -61,7 +61,7 @@ static void print_usage(const struct json *rows)
 static bool is_day(const char *s)
 {
 	size_t n = 0;
-	for (; s[n] != '\0' && n < 11; n++)
+	for (; n < 11 && s[n] != '\0'; n++)
 		if (n == 4 || n == 7 ? s[n] != '-' : s[n] < '0' || s[n] > '9') return false;
 	return n == 10;
 }

@@ -144,13 +144,13 @@ static enum err find_credential(const struct key_ask *ask, struct key_found *out
 static enum err find_stored(const struct key_ask *ask, struct key_found *out, struct errinfo *info)
 {
 	char path[300], what[360], origin[ORIGIN_MAX] = "", here[ORIGIN_MAX];
-	char *key;
+	char *key = NULL;
 	if (ask->key_dir == NULL || !key_name_is_valid(ask->name)) return OK;
 	if ((size_t)snprintf(path, sizeof path, "%s/%s", ask->key_dir, ask->name) >= sizeof path) return OK;
 	(void)snprintf(what, sizeof what, "the stored key %s", path);
 	enum err e = read_file(path, what, ONLY_OURS, &key, origin, info);
 	if (e == ERR_NOT_FOUND) return OK;
-	if (e != OK) return e;
+	if (e != OK || key == NULL) return e;
 	if (url_origin(str_c(ask->base_url), here) && strcmp(here, origin) == 0) {
 		out->key = key;
 		(void)snprintf(out->where, sizeof out->where, "%s", what);
