@@ -71,6 +71,7 @@ static void go_on(struct provider_call *c, const struct call_outcome *o)
 	answer_free(c->answer);
 	c->answer = NULL;
 	c->summarising = c->complete = c->got_text = false;
+	c->stage_ms = call_now_ms(c);
 	remote_make(c);
 }
 
@@ -251,6 +252,7 @@ static void made(struct provider_call *c, enum err e, const struct errinfo *info
 	c->context.left_out = (int64_t)m->context.left_out;
 	c->context.tokens = m->context.tokens;
 	c->context.room = m->room;
+	c->context.is_cut = m->is_cut;
 	if (e == OK && m->wants_summary && (kept = summary_find(c->owner, m->summary_key)).p != NULL) {
 		prompt_set_summary(c->prompt, kept);
 		c->context.is_summarised = true;

@@ -218,7 +218,10 @@ static int64_t summary_tokens(const struct prompt *p) { return MAX(MIN(SUMMARY_T
 static enum err refuse(const struct prompt *p, enum context_rule rule, struct errinfo *info)
 {
 	const struct context_plan *plan = &p->made.context;
-	if (rule == CONTEXT_REFUSE || p->spec.is_cut)
+	if (rule == CONTEXT_REFUSE && plan->fits)
+		return err_set(info, ERR_TOO_LARGE,
+			       "the conversation is longer than limits.contextBytes; params.context says refuse");
+	if (rule == CONTEXT_REFUSE)
 		return err_set(info, ERR_TOO_LARGE,
 			       "the conversation is about %lld tokens and the model has room for %lld; "
 			       "params.context says refuse",
@@ -235,6 +238,7 @@ static enum err fit(struct prompt *p, struct errinfo *info)
 	struct str family = about != NULL ? about->family : STR_NONE;
 	int64_t besides = tokens_params(family, &p->params);
 	enum context_rule rule = CONTEXT_DROP;
+	p->made.is_cut = p->spec.is_cut;
 	struct context_message *list = arena_alloc(&p->arena, xmul(MAX(p->nmessages, (size_t)1), sizeof *list));
 	for (size_t i = 0; i < p->nmessages; i++) list[i] = weigh(&p->messages[i], family);
 	if (param_given(&p->params, P_CONTEXT)) (void)context_rule_parse(param_text(&p->params, P_CONTEXT), &rule);

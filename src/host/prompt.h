@@ -49,6 +49,7 @@ MUST_USE enum err prompt_make(struct prompt *p, struct errinfo *info);
 struct prompt_made {
 	struct wire_request request;
 	struct context_plan context;
+	bool is_cut;          /* as the spec says */
 	int64_t room;         /* tokens there were for the conversation; 0 not known */
 	bool wants_summary;   /* `request` asks for a summary of what is left out: make the prompt again with it */
 	uint64_t summary_key; /* the same text and model have the same */

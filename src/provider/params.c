@@ -7,7 +7,7 @@ const struct param_row param_rows[PARAM_COUNT] = {
 };
 
 static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max", NULL};
-static const char *const contexts[] = {"drop", "refuse", "summarise", NULL};
+const char *const param_contexts[] = {"drop", "refuse", "summarise", NULL};
 static const char *const thinkings[] = {"off", "on", "adaptive", NULL};
 
 enum param param_find(struct str name)
@@ -84,7 +84,7 @@ static enum err check(const struct param_row *r, const struct json *v, struct er
 		if (is_one_of(v, efforts)) return OK;
 		return err_set(info, ERR_BAD_FIELD, "params.%s must be %s", r->name, r->what);
 	case PK_CONTEXT:
-		if (is_one_of(v, contexts)) return OK;
+		if (is_one_of(v, param_contexts)) return OK;
 		return err_set(info, ERR_BAD_FIELD, "params.%s must be %s", r->name, r->what);
 	case PK_OBJECT:
 		if (json_type(v) == JSON_OBJ) return OK;

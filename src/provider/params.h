@@ -42,6 +42,8 @@ enum param {
 
 enum param_kind { PK_TEXT, PK_INT, PK_REAL, PK_STRINGS, PK_THINKING, PK_EFFORT, PK_OBJECT, PK_TOOLS, PK_CONTEXT };
 
+extern const char *const param_contexts[]; /* the rules of P_CONTEXT, NULL at the end */
+
 struct param_row {
 	const char *name, *also; /* also: "" none */
 	enum param_kind kind;

@@ -124,6 +124,7 @@ struct call_context {
 	int64_t left_out;     /* messages that did not fit its window */
 	int64_t tokens, room; /* estimates: of what it was given; that it had room for, 0 not known */
 	bool is_summarised;   /* a summary stood for those that were left out */
+	bool is_cut;          /* messages older than limits.context_bytes reach were not even looked at */
 };
 
 struct call_outcome {

@@ -253,6 +253,7 @@ static void put_context(struct jw *w, const struct call_context *c)
 	jw_kint(w, "tokens", c->tokens);
 	jw_kint(w, "room", c->room);
 	jw_kbool(w, "summarised", c->is_summarised);
+	if (c->is_cut) jw_kbool(w, "cut", true);
 	jw_obj_end(w);
 }
 
@@ -281,7 +282,7 @@ void request_add_attempt(struct request *q, const struct attempt_end *e, struct 
 	if (!str_eq(q->serving, q->model)) jw_kstr(&w, "model", q->serving);
 	if (e->provider_id.n > 0) jw_kstr(&w, "providerRequestId", e->provider_id);
 	request_write_usage(&w, &e->usage);
-	if (e->context.left_out > 0) put_context(&w, &e->context);
+	if (e->context.left_out > 0 || e->context.is_cut) put_context(&w, &e->context);
 	if (e->waited_for != PACED_NOT) {
 		jw_kstr(&w, "waitedFor", pacing_name(e->waited_for));
 		jw_kint(&w, "waitedMs", e->waited_ms);

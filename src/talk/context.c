@@ -1,10 +1,11 @@
 #include "talk/context.h"
 
+#include "provider/params.h"
+
 bool context_rule_parse(struct str name, enum context_rule *out)
 {
-	static const char *const names[] = {"drop", "refuse", "summarise"};
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (!str_eq(name, str_c(names[i]))) continue;
+	for (size_t i = 0; param_contexts[i] != NULL; i++) {
+		if (!str_eq(name, str_c(param_contexts[i]))) continue;
 		*out = (enum context_rule)i;
 		return true;
 	}

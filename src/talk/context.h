@@ -12,7 +12,7 @@
 
 #include "base/base.h"
 
-enum context_rule { CONTEXT_DROP, CONTEXT_REFUSE, CONTEXT_SUMMARISE };
+enum context_rule { CONTEXT_DROP, CONTEXT_REFUSE, CONTEXT_SUMMARISE }; /* as param_contexts names them */
 bool context_rule_parse(struct str name, enum context_rule *out);
 
 struct context_message {

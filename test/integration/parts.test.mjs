@@ -80,7 +80,7 @@ describe("a conversation longer than the model's window", () => {
 	before(async () => {
 		data = await scratch();
 		await writeFile(join(data, "models.json"), JSON.stringify({ models: [{ id: "openai:small", window, maxOutput: 100 }] }));
-		house = await startHouse({ data });
+		house = await startHouse({ data, limits: { contextBytes: 4096 } });
 		device = await house.daemon.device();
 	});
 	after(() => house.close());
@@ -101,6 +101,16 @@ describe("a conversation longer than the model's window", () => {
 		assert.deepEqual([leftOut, room, summarised], [2, 300, false]);
 		assert.ok(tokens > 100 && tokens <= room, `${tokens}`);
 		assert.deepEqual(sent(), [`second ${long}`]);
+	});
+
+	test("longer than contextBytes is cut before that, and the timeline says so", async () => {
+		const conversationId = newId(), request = { model: "openai:any" };
+		house.fake.script({ text: ["yes"] });
+		for (const [i, cut] of [[1, undefined], [2, true]]) {
+			const { requestId } = await device.call("message:send", { messageId: newId(), conversationId, text: "y".repeat(3000), request });
+			const fields = (await device.finished(requestId)).fields;
+			assert.deepEqual([fields.state, fields.attempts.at(-1).context?.cut], ["done", cut], `turn ${i}`);
+		}
 	});
 
 	test("is refused before any call when the request says so", async () => {

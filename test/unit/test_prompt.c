@@ -152,6 +152,37 @@ static void the_window_is_kept_by_the_rule(void **state)
 	prompt_free(a);
 }
 
+static void what_was_cut_before_is_told_and_refused(void **state)
+{
+	(void)state;
+	struct errinfo info;
+	struct prompt_spec spec = {.dialect = &dialect_openai,
+				   .base_url = STR("http://h/v1"),
+				   .model = STR("m"),
+				   .messages = talk,
+				   .nmessages = 3,
+				   .params = STR(""),
+				   .data_dir = str_c(dir),
+				   .is_cut = true};
+	struct prompt *p = prompt_new(&spec);
+	assert_int_equal(prompt_make(p, &info), OK);
+	assert_true(prompt_made(p)->is_cut);
+	prompt_free(p);
+	spec.params = STR("{\"context\":\"refuse\"}");
+	p = prompt_new(&spec);
+	assert_int_equal(prompt_make(p, &info), ERR_TOO_LARGE);
+	assert_non_null(strstr(info.text, "contextBytes"));
+	prompt_free(p);
+	/* When the newest alone is too much, that is what is said, whatever was cut. */
+	struct model_info about = {.window = 10};
+	spec.params = STR("");
+	spec.about = &about;
+	p = prompt_new(&spec);
+	assert_int_equal(prompt_make(p, &info), ERR_TOO_LARGE);
+	assert_non_null(strstr(info.text, "last message"));
+	prompt_free(p);
+}
+
 static void what_is_left_out_is_summarised_first(void **state)
 {
 	(void)state;
@@ -209,6 +240,7 @@ int main(void)
 		cmocka_unit_test(an_attachment_that_is_gone_is_named),
 		cmocka_unit_test(tool_calls_and_their_results_go_back),
 		cmocka_unit_test(the_window_is_kept_by_the_rule),
+		cmocka_unit_test(what_was_cut_before_is_told_and_refused),
 		cmocka_unit_test(what_is_left_out_is_summarised_first),
 	};
 	return cmocka_run_group_tests(tests, make_dir, remove_files);
