@@ -15,25 +15,28 @@
 
 /* ---- summaries that were made ------------------------------------------------------------------------------------ */
 
-/* The next question of the same conversation leaves out the same messages. */
+/* The next question of the same conversation leaves out the same messages. Users share the ring: a summary is found only
+ * by who has the very text it was made of, which a hash that can be forged would not promise. */
 struct kept_summary {
-	uint64_t key;
+	unsigned char key[SHA256_LEN];
 	char *text;
 };
 
-static struct str summary_find(const struct providers *p, uint64_t key)
+static struct str summary_find(const struct providers *p, const unsigned char key[SHA256_LEN])
 {
 	for (size_t i = 0; i < SUMMARIES_KEPT && p->summaries != NULL; i++)
-		if (p->summaries[i].text != NULL && p->summaries[i].key == key) return str_c(p->summaries[i].text);
+		if (p->summaries[i].text != NULL && memcmp(p->summaries[i].key, key, SHA256_LEN) == 0)
+			return str_c(p->summaries[i].text);
 	return STR_NONE;
 }
 
-static void summary_keep(struct providers *p, uint64_t key, struct str text)
+static void summary_keep(struct providers *p, const unsigned char key[SHA256_LEN], struct str text)
 {
 	if (p->summaries == NULL) p->summaries = xcalloc(SUMMARIES_KEPT, sizeof *p->summaries);
 	struct kept_summary *s = &p->summaries[p->nsummaries++ % SUMMARIES_KEPT];
 	free(s->text);
-	*s = (struct kept_summary){key, str_dup(text)};
+	memcpy(s->key, key, SHA256_LEN);
+	s->text = str_dup(text);
 }
 
 void summaries_free(struct providers *p)

@@ -355,13 +355,12 @@ const char *resolved_by_name(enum resolved_by by)
 /* The provider a name begins with, -1 none; *rest is what follows. */
 static int prefix_of(const struct catalog *c, struct str asked, struct str *rest)
 {
-	const char *colon = asked.n > 0 ? memchr(asked.p, ':', asked.n) : NULL;
+	struct str name, model;
 	*rest = asked;
-	if (colon == NULL) return -1;
-	struct str name = str_n(asked.p, (size_t)(colon - asked.p));
+	if (!model_split(asked, &name, &model)) return -1;
 	for (size_t i = 0; i < c->providers->n; i++) {
 		if (!str_eq(name, str_c(c->providers->list[i].name))) continue;
-		*rest = str_n(colon + 1, asked.n - name.n - 1);
+		*rest = model;
 		return (int)i;
 	}
 	return -1;

@@ -280,13 +280,16 @@ static enum err build_summary(struct prompt *p, struct errinfo *info)
 		"see it again. Keep names, numbers, decisions, open questions and what the person wants. "
 		"At most 600 words, no introduction.\n\n";
 	struct buf text = BUF_INIT(BUF_NO_LIMIT), options = BUF_INIT(BUF_NO_LIMIT);
+	struct sha256 *h = sha256_new();
 	struct json_doc *doc = NULL;
 	struct params params;
 	buf_add_str(&text, STR(order));
 	for (size_t i = 0; i < p->made.context.first; i++)
 		if (!str_eq(p->messages[i].role, STR("system")))
 			buf_addf(&text, "%.*s: %.*s\n\n", STR_ARG(p->messages[i].role), STR_ARG(p->messages[i].text));
-	p->made.summary_key = hash64(buf_str(&text), hash64(p->spec.model, 0));
+	sha256_add(h, p->spec.model);
+	sha256_add(h, buf_str(&text));
+	sha256_end(h, p->made.summary_key);
 	buf_addf(&options, "{\"maxTokens\":%lld}", (long long)summary_tokens(p));
 	struct call_message message = {.role = STR("user"), .text = buf_str(&text)};
 	struct provider_ask ask = {.base_url = p->spec.base_url,

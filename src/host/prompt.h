@@ -15,6 +15,7 @@
 #ifndef ROOST_HOST_PROMPT_H
 #define ROOST_HOST_PROMPT_H
 
+#include "base/hash.h"
 #include "provider/provider.h"
 #include "talk/context.h"
 
@@ -49,11 +50,11 @@ MUST_USE enum err prompt_make(struct prompt *p, struct errinfo *info);
 struct prompt_made {
 	struct wire_request request;
 	struct context_plan context;
-	bool is_cut;          /* as the spec says */
-	int64_t room;         /* tokens there were for the conversation; 0 not known */
-	bool wants_summary;   /* `request` asks for a summary of what is left out: make the prompt again with it */
-	uint64_t summary_key; /* the same text and model have the same */
-	int64_t input_tokens; /* estimate of all that is sent */
+	bool is_cut;        /* as the spec says */
+	int64_t room;       /* tokens there were for the conversation; 0 not known */
+	bool wants_summary; /* `request` asks for a summary of what is left out: make the prompt again with it */
+	unsigned char summary_key[SHA256_LEN]; /* the same text and model have the same */
+	int64_t input_tokens;                  /* estimate of all that is sent */
 };
 const struct prompt_made *prompt_made(const struct prompt *p);
 void prompt_drop_session(struct prompt *p); /* make it again, for an agent that begins */

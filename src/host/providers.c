@@ -14,10 +14,8 @@
 
 const struct provider *find_provider(const struct providers *p, struct str model, struct str *out_model)
 {
-	const char *colon = model.n > 0 ? memchr(model.p, ':', model.n) : NULL;
-	if (colon == NULL) return NULL;
-	struct str name = str_n(model.p, (size_t)(colon - model.p));
-	*out_model = str_n(colon + 1, model.n - name.n - 1);
+	struct str name;
+	if (!model_split(model, &name, out_model)) return NULL;
 	for (size_t i = 0; i < p->n; i++) {
 		const struct provider *prov = &p->list[i];
 		if (!str_eq(name, str_c(prov->name))) continue;

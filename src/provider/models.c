@@ -197,8 +197,9 @@ static enum err read_entry(struct models *m, const struct json *o, bool own, str
 {
 	struct entry e = {.m = m, .id = STR(""), .info = info};
 	(void)json_str(json_get(o, "id"), &e.id);
-	const char *colon = e.id.n > 0 ? memchr(e.id.p, ':', e.id.n) : NULL;
-	if (!is_name(e.id) || colon == NULL || colon == e.id.p || colon + 1 == e.id.p + e.id.n)
+	struct str provider, name;
+	(void)model_split(e.id, &provider, &name);
+	if (!is_name(e.id) || provider.n == 0 || name.n == 0)
 		return wrong(&e, "id", "must be PROVIDER:MODEL in printable ASCII characters");
 	e.to = find_id(m, e.id);
 	if (e.to != NULL && (!own || e.to->overrides)) return wrong(&e, "id", "stands there twice");
@@ -208,14 +209,9 @@ static enum err read_entry(struct models *m, const struct json *o, bool own, str
 		m->list = xrealloc(m->list, xmul(m->cap, sizeof *m->list));
 	}
 	if (e.to == NULL) {
-		struct str id = arena_str(&m->memory, e.id);
-		size_t at = (size_t)(colon - e.id.p);
 		e.to = &m->list[m->n++];
-		*e.to = (struct model_info){
-			.id = id,
-			.provider = str_n(id.p, at),
-			.name = str_n(id.p + at + 1, id.n - at - 1),
-		};
+		*e.to = (struct model_info){.id = arena_str(&m->memory, e.id)};
+		(void)model_split(e.to->id, &e.to->provider, &e.to->name);
 		e.to->wire = e.to->title = e.to->name;
 		e.to->dialect = e.to->family = STR("");
 	}

@@ -15,6 +15,14 @@ const struct dialect *dialect_find(struct str name)
 	return NULL;
 }
 
+bool model_split(struct str id, struct str *provider, struct str *name)
+{
+	const char *colon = id.n > 0 ? memchr(id.p, ':', id.n) : NULL;
+	*provider = colon != NULL ? str_n(id.p, (size_t)(colon - id.p)) : id;
+	*name = colon != NULL ? str_n(colon + 1, id.n - provider->n - 1) : STR("");
+	return colon != NULL;
+}
+
 static const struct {
 	const char *name;
 	bool retryable;

@@ -141,6 +141,10 @@ struct call_outcome {
 	bool session_lost;        /* the agent didn't know the one it was to go on with, and began anew */
 };                                /* strings live as long as the reader */
 
+/* A model's id is its provider, a colon and its name there: "ollama:qwen3:8b". False, and all of it the provider, when
+ * there is no colon. */
+bool model_split(struct str id, struct str *provider, struct str *name);
+
 /* ---- dialects ---------------------------------------------------------------------------------------------------- */
 
 struct answer_style;

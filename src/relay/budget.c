@@ -29,15 +29,6 @@ static struct str day_of(int64_t wall_ms, char buf[DAY_CAP])
 	return str_c(buf);
 }
 
-/* A model's id is its provider, a colon and its name there. */
-static struct str provider_of(struct str model, struct str *name)
-{
-	const char *colon = model.n > 0 ? memchr(model.p, ':', model.n) : NULL;
-	size_t n = colon != NULL ? (size_t)(colon - model.p) : model.n;
-	*name = str_n(model.p + MIN(n + 1, model.n), model.n - MIN(n + 1, model.n));
-	return str_n(model.p, n);
-}
-
 static struct str tally_name(struct str day, struct str provider, struct buf *b)
 {
 	buf_addf(b, "spend/%.*s/%.*s", STR_ARG(day), STR_ARG(provider));
@@ -67,7 +58,7 @@ struct entry {
 static struct entry entry_of(struct str model, const struct call_usage *u)
 {
 	struct entry e = {.estimated = u->estimated};
-	e.provider = provider_of(model, &e.model);
+	(void)model_split(model, &e.provider, &e.model);
 	e.add[CALLS] = 1;
 	e.add[INPUT] = MAX(u->input_tokens, 0);
 	e.add[OUTPUT] = MAX(u->output_tokens, 0);
@@ -221,8 +212,8 @@ enum err budget_check(struct txn *t, int64_t user, struct str model, const struc
 		      struct errinfo *info)
 {
 	char day_buf[DAY_CAP];
-	struct str day = day_of(txn_now_ms(t), day_buf), name;
-	struct str provider = provider_of(model, &name);
+	struct str day = day_of(txn_now_ms(t), day_buf), provider, name;
+	(void)model_split(model, &provider, &name);
 	*out = (struct overspent){.provider = STR_NONE};
 	enum err e = budget_of(t, user, b, &out->limit_ticks, &out->spent_ticks);
 	if (e != OK) return e;

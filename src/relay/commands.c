@@ -210,11 +210,10 @@ static enum err keep_agent(struct txn *t, const struct cmd_finish *c, const stru
 	struct session now;
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct jw w = JW(&b);
-	struct str model = c->job.request.serving;
-	const char *colon = model.n > 0 ? memchr(model.p, ':', model.n) : NULL;
-	if (c->agent_session.n > 0 && colon != NULL) {
+	struct str provider, name;
+	if (model_split(c->job.request.serving, &provider, &name) && c->agent_session.n > 0) {
 		jw_obj(&w);
-		jw_key_str(&w, str_n(model.p, (size_t)(colon - model.p)));
+		jw_key_str(&w, provider);
 		jw_str(&w, c->agent_session);
 		jw_obj_end(&w);
 	}

@@ -413,14 +413,16 @@ static void devices_answer(struct ask *a)
 	jw_arr(&w);
 	for (struct json_iter it = json_iter(json_root(doc)); json_next(&it);) {
 		int64_t principal = 0;
+		bool revoked = false;
 		(void)json_int(json_get(it.val, "principal"), &principal);
+		(void)json_bool(json_get(it.val, "revoked"), &revoked);
 		jw_obj(&w);
 		for (struct json_iter m = json_iter(it.val); json_next(&m);) {
 			if (str_eq(m.key, STR("principal"))) continue;
 			jw_key_str(&w, m.key);
 			jw_value(&w, m.val);
 		}
-		jw_kbool(&w, "online", is_online(a->server, (uint32_t)principal));
+		jw_kbool(&w, "online", !revoked && is_online(a->server, (uint32_t)principal));
 		jw_obj_end(&w);
 	}
 	jw_arr_end(&w);

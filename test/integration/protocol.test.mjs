@@ -40,6 +40,23 @@ test("a user pairs devicesPerUser devices and no more; one of them can be paired
 	}
 });
 
+test("of a device that was paired anew only the credential it has now is online", async () => {
+	const one = await Daemon.start();
+	try {
+		const { deviceId } = await one.pair();
+		const now = await one.device({ deviceId });
+		const { devices } = await one.operator("GET", "devices");
+		const rows = devices.filter((row) => row.deviceId === deviceId).map(({ revoked, online }) => ({ revoked, online }));
+		assert.equal(now.welcome.deviceId, deviceId);
+		assert.deepEqual(
+			rows.sort((x, y) => x.revoked - y.revoked),
+			[{ revoked: false, online: true }, { revoked: true, online: false }],
+		);
+	} finally {
+		await one.remove();
+	}
+});
+
 describe("device:hello", () => {
 	test("is answered with who and where one is", async (t) => {
 		const [a] = await pairOf(t);
