@@ -102,7 +102,7 @@ void provider_call_fail(struct provider_call *c, enum err e, const char *what, i
 {
 	struct call_outcome o = {.usage = USAGE_UNKNOWN, .retryable = err_retryable(e)};
 	o.err = err_set(&o.info, e, "%s (limits.%s: %lld)", what, key, (long long)limit);
-	o.fail = e == ERR_PROVIDER_TIMEOUT ? FAIL_TIMEOUT : FAIL_LIMIT;
+	o.fail = fail_of_err(e);
 	if (c->answer != NULL) remote_end(c, e, &o.info);
 	else call_done(c, &o);
 }

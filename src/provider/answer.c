@@ -392,17 +392,6 @@ static enum err end_stream(struct answer *a, struct errinfo *info)
 	return OK;
 }
 
-static enum fail fail_of_transport(enum err e)
-{
-	switch (e) {
-	case ERR_PROVIDER_DOWN: return FAIL_NETWORK;
-	case ERR_PROVIDER_TIMEOUT: return FAIL_TIMEOUT;
-	case ERR_PROVIDER_REFUSED: return FAIL_INVALID;
-	case ERR_PROVIDER_LIMIT: return FAIL_LIMIT;
-	default: return FAIL_CUT;
-	}
-}
-
 void answer_end(struct answer *a, enum err transport, const struct errinfo *info, struct call_outcome *out)
 {
 	struct errinfo limit = {0};
@@ -416,7 +405,7 @@ void answer_end(struct answer *a, enum err transport, const struct errinfo *info
 	if (a->failed.err == OK && !a->done && !a->finished) {
 		if (transport != OK) {
 			a->failed.err = transport;
-			a->failed.fail = fail_of_transport(transport);
+			a->failed.fail = fail_of_err(transport);
 			a->failed.info = *info;
 			a->failed.retryable = err_retryable(transport);
 		} else {

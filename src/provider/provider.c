@@ -50,6 +50,21 @@ enum err fail_err(enum fail f)
 	}
 }
 
+enum fail fail_of_err(enum err e)
+{
+	switch (e) {
+	case OK: return FAIL_NONE;
+	case ERR_PROVIDER_DOWN: return FAIL_NETWORK;
+	case ERR_PROVIDER_TIMEOUT: return FAIL_TIMEOUT;
+	case ERR_PROVIDER_CUT: return FAIL_CUT;
+	case ERR_PROVIDER_BUSY: return FAIL_OVERLOADED;
+	case ERR_PROVIDER: return FAIL_SERVER;
+	case ERR_PROVIDER_LIMIT: return FAIL_LIMIT;
+	case ERR_MODEL_UNKNOWN: return FAIL_MODEL;
+	default: return FAIL_INVALID;
+	}
+}
+
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
 static void add_paragraph(struct buf *out, struct str text)

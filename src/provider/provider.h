@@ -117,7 +117,8 @@ enum fail {
 };
 const char *fail_name(enum fail f);
 bool fail_retryable(enum fail f);
-enum err fail_err(enum fail f); /* the error people see */
+enum err fail_err(enum fail f);    /* the error people see */
+enum fail fail_of_err(enum err e); /* what such an error usually is */
 
 /* What the model was given of the conversation. */
 struct call_context {

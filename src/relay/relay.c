@@ -336,7 +336,7 @@ static void set_error(struct job *j, struct cmd_finish *c, const struct call_end
 void relay_call_done(struct relay *r, struct job *j, const struct call_end *end, struct now now)
 {
 	enum err e = end->err;
-	enum fail f = e == OK ? FAIL_NONE : end->fail != FAIL_NONE ? end->fail : retry_class(e);
+	enum fail f = e == OK ? FAIL_NONE : end->fail != FAIL_NONE ? end->fail : fail_of_err(e);
 	bool falls_back;
 	const char *why;
 	if (j->where != RUNNING) return;

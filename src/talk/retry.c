@@ -16,21 +16,6 @@ static bool may_fall_back(enum fail f)
 	}
 }
 
-enum fail retry_class(enum err e)
-{
-	switch (e) {
-	case OK: return FAIL_NONE;
-	case ERR_PROVIDER_DOWN: return FAIL_NETWORK;
-	case ERR_PROVIDER_TIMEOUT: return FAIL_TIMEOUT;
-	case ERR_PROVIDER_CUT: return FAIL_CUT;
-	case ERR_PROVIDER_BUSY: return FAIL_OVERLOADED;
-	case ERR_PROVIDER: return FAIL_SERVER;
-	case ERR_PROVIDER_LIMIT: return FAIL_LIMIT;
-	case ERR_MODEL_UNKNOWN: return FAIL_MODEL;
-	default: return FAIL_INVALID;
-	}
-}
-
 int64_t retry_wait_ms(const struct limits *l, int64_t n, int64_t retry_after_ms, struct rng *rng)
 {
 	int64_t most = l->backoff_ms;

@@ -39,8 +39,6 @@ struct retry_verdict retry_decide(const struct retry_ask *ask, const struct limi
 
 /* A provider that limits or is overloaded. */
 bool retry_is_ride(enum fail f);
-/* The class of an error that came without one. */
-enum fail retry_class(enum err e);
 /* The wait before try n+1 (n from 1): from 0 to backoffMs doubled n-1 times, at most backoffMaxMs; on top of what the
  * provider asked for, then at most backoffMs. */
 int64_t retry_wait_ms(const struct limits *l, int64_t n, int64_t retry_after_ms, struct rng *rng);
