@@ -8,7 +8,7 @@ import { copyFile, mkdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const LIMIT_BYTES = 76 * 1024; // app.js, minified; what a phone has to parse before it shows anything
+const LIMIT_BYTES = 84 * 1024; // app.js, minified; what a phone has to parse before it shows anything
 
 const web = dirname(fileURLToPath(import.meta.url));
 const out = resolve(process.argv[2] ?? join(web, "dist"));

@@ -23,6 +23,9 @@ static void answer_free(struct chat *c, struct chat_answer *a)
 	TAILQ_REMOVE(&c->answers, a, link);
 	buf_release(&a->text);
 	free(a->request);
+	free(a->asked);
+	free(a->by);
+	free(a->kept);
 	free(a);
 }
 
@@ -63,6 +66,16 @@ static bool is_the_one(const struct chat *c, const struct chat_answer *a)
 static bool is_shown(const struct chat *c, const struct chat_answer *a)
 {
 	return c->screen != NULL || (c->streams && is_the_one(c, a));
+}
+
+void chat_answer_note(struct chat *c, struct chat_answer *a, const char *text)
+{
+	if (c->screen != NULL || is_the_one(c, a)) {
+		chat_note(c, TERM_DIM, "%s", text);
+		return;
+	}
+	free(a->kept);
+	a->kept = xstrdup(text);
 }
 
 static void show_text(struct chat *c, struct chat_answer *a)
@@ -205,10 +218,14 @@ static void on_again(struct chat *c, struct chat_answer *a, const roost_event *e
 
 static void on_waiting(struct chat *c, struct chat_answer *a, const roost_event *e)
 {
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	int64_t wait_ms = MAX(e->at - clock_wall_ms(), 0);
-	if (is_shown(c, a))
-		chat_note(c, TERM_DIM, "(%s; trying again in %lld.%lld s)", e->sentence, (long long)(wait_ms / 1000),
-			  (long long)(wait_ms % 1000 / 100));
+	buf_addf(&b, "(%s; trying again in %lld.%lld s", e->sentence, (long long)(wait_ms / 1000),
+		 (long long)(wait_ms % 1000 / 100));
+	chat_why_again(a, &b);
+	buf_add(&b, ")", 2);
+	chat_answer_note(c, a, b.p);
+	buf_release(&b);
 }
 
 static void end(struct chat *c, struct chat_answer *a, enum err err, const char *sentence)
@@ -231,6 +248,14 @@ static void on_end(struct chat *c, struct chat_answer *a, const roost_event *e)
 	end(c, a, identity_err(e->error, NULL), e->sentence);
 }
 
+static void tell_why(struct chat *c, struct chat_answer *a, const roost_event *e)
+{
+	struct json_doc *doc = NULL;
+	if (json_parse(str_n(e->json, e->json_size), &doc, NULL) != OK) return;
+	chat_why(c, a, e->text, json_root(doc));
+	json_free(doc);
+}
+
 /* A state of a request, pushed or stored. What ends one that is known is told otherwise. */
 static void on_request(struct chat *c, const roost_event *e)
 {
@@ -240,6 +265,7 @@ static void on_request(struct chat *c, const roost_event *e)
 	for (size_t i = 0; i < ARRAY_LEN(open); i++) {
 		if (strcmp(e->text, open[i]) != 0) continue;
 		a = get(c, str_c(e->name));
+		tell_why(c, a, e);
 		if (!a->is_ended || a->info.err == OK) return;
 		a->is_ended = a->stop_wanted = false; /* it was asked for again */
 		a->shown = 0;                         /* and what comes does not replace what was seen to end */
@@ -247,6 +273,7 @@ static void on_request(struct chat *c, const roost_event *e)
 		return;
 	}
 	bool is_stopped = strcmp(e->text, "stopped") == 0;
+	if (a != NULL) tell_why(c, a, e);
 	if (a != NULL || (!is_stopped && strcmp(e->text, "failed") != 0)) return;
 	a = get(c, str_c(e->name));
 	a->is_ended = true; /* while we were away: no news to anybody, but it can be asked for again */
@@ -294,12 +321,22 @@ void chat_answer_running(struct chat *c, const struct json *list)
 	}
 }
 
+/* What a request waits for is pushed once; who joined later asks for it, of the one that is next. */
+void chat_answers_joined(struct chat *c)
+{
+	struct chat_answer *a;
+	TAILQ_FOREACH (a, &c->answers, link)
+		if (!a->is_ended) break;
+	if (a != NULL && a->attempt == 0) (void)!call(c, "request:get", a->request, NULL);
+}
+
 void chat_answer_asked(struct chat *c, const char *request)
 {
 	struct chat_answer *a = get(c, str_c(request));
 	if (c->stop_next && !a->is_ended) send_stop(c, a);
 	c->stop_next = false;
 	if (c->screen != NULL) return;
+	if (a->kept != NULL && is_the_one(c, a)) chat_note(c, TERM_DIM, "%s", a->kept);
 	show_text(c, a);
 	if (a->is_ended) show_end(c, a);
 }

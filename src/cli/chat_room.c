@@ -206,6 +206,7 @@ static void close_room(struct chat *c)
 	told_clear(c);
 	replace(&c->driver, NULL);
 	c->is_open = false;
+	chat_questions_clear(c);
 }
 
 void chat_open_new(struct chat *c)
@@ -234,6 +235,7 @@ bool chat_open(struct chat *c, const char *id)
 		if (c->screen != NULL && is_there)
 			chat_note(c, TERM_DIM, "%.*s (%s)", (int)MIN(title.n, 300), title.p, c->conversation);
 		show_history(c);
+		chat_questions_open(c);
 		if (is_there) (void)roost_join(c->device, c->conversation);
 	}
 	json_free(doc);
@@ -244,7 +246,7 @@ bool chat_open(struct chat *c, const char *id)
 void chat_room_close(struct chat *c)
 {
 	if (c->device != NULL && c->conversation != NULL) close_room(c);
-	char **texts[] = {&c->conversation, &c->driver, &c->forget, &c->request, &c->model};
+	char **texts[] = {&c->conversation, &c->driver, &c->forget, &c->request, &c->model, &c->aimed};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) replace(texts[i], NULL);
 	for (int i = 0; i < CHAT_ROWS; i++) replace(&c->listed[i], NULL);
 }
@@ -374,10 +376,23 @@ static void on_message(struct chat *c, const roost_event *e, const struct json *
 	free(who);
 }
 
+static void on_question(struct chat *c, const roost_event *e)
+{
+	struct json_doc *doc = NULL;
+	if (json_parse(str_n(e->json, e->json_size), &doc, NULL) != OK) return;
+	chat_question_record(c, e->conversation, e->name, json_get(json_root(doc), "fields"));
+	json_free(doc);
+}
+
 static void on_record(struct chat *c, const roost_event *e)
 {
 	struct json_doc *doc = NULL;
-	if (!c->is_open || strcmp(e->type, "Message") != 0) return;
+	if (!c->is_open) return;
+	if (strcmp(e->type, "Permission") == 0) {
+		on_question(c, e);
+		return;
+	}
+	if (strcmp(e->type, "Message") != 0) return;
 	/* What is left of a deleted one no longer says where it was. */
 	bool is_here = e->conversation[0] == '\0' ? was_told(c, str_c(e->name))
 						  : strcmp(e->conversation, c->conversation) == 0;
@@ -443,6 +458,7 @@ static void on_joined(struct chat *c, const roost_event *e)
 	struct json_doc *doc = NULL;
 	if (e->error != 0 || json_parse(str_n(e->json, e->json_size), &doc, NULL) != OK) return;
 	chat_answer_running(c, json_get(json_root(doc), "running"));
+	chat_answers_joined(c);
 	json_free(doc);
 }
 
@@ -485,7 +501,8 @@ static void on_duplicate(struct chat *c, const roost_event *e)
 static void on_answer(struct chat *c, const roost_event *e)
 {
 	uint64_t op = (uint64_t)e->number;
-	if (e->error != 0 && op != 0 && (op == c->drive || op == c->retry)) chat_note(c, TERM_RED, "%s", e->sentence);
+	if (e->error != 0 && op != 0 && (op == c->drive || op == c->retry || op == c->permission))
+		chat_note(c, TERM_RED, "%s", e->sentence);
 }
 
 void chat_room_event(struct chat *c, const roost_event *e)

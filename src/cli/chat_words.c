@@ -37,6 +37,19 @@ static void do_retry(struct chat *c, struct str arg)
 	if (!chat_retry(c)) chat_note(c, TERM_DIM, "no answer has failed here");
 }
 
+static void answer(struct chat *c, bool allow, struct str why)
+{
+	if (!chat_question_answer(c, allow, why)) chat_note(c, TERM_DIM, "no question is open");
+}
+
+static void do_allow(struct chat *c, struct str arg)
+{
+	(void)arg;
+	answer(c, true, STR(""));
+}
+
+static void do_refuse(struct chat *c, struct str arg) { answer(c, false, arg); }
+
 static void do_model(struct chat *c, struct str arg)
 {
 	if (arg.n > 0) {
@@ -169,6 +182,8 @@ static const struct {
 	{"/open", "N", "go on with one of them", do_open},
 	{"/stop", "", "stop the answer (Ctrl-C does too)", do_stop},
 	{"/retry", "", "ask again for an answer that failed or was stopped", do_retry},
+	{"/allow", "", "let the agent use the tool it asks for (y does too)", do_allow},
+	{"/refuse", "WHY", "do not let it (n does too); it is told why, if you say", do_refuse},
 	{"/model", "MODEL", "let this model answer from now on", do_model},
 	{"/clear", "", "let the model begin anew, on all devices", do_clear},
 	{"/drive", "", "make this terminal the conversation's primary device", do_drive},
@@ -183,7 +198,7 @@ static void do_help(struct chat *c, struct str arg)
 {
 	(void)arg;
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		chat_note(c, TERM_DIM, "%-7s%-7s%s", words[i].name, words[i].arg, words[i].help);
+		chat_note(c, TERM_DIM, "%-8s%-7s%s", words[i].name, words[i].arg, words[i].help);
 	chat_note(c, TERM_DIM, "a line that ends in a backslash goes on in the next; // begins a message with a slash");
 }
 

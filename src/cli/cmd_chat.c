@@ -40,6 +40,12 @@ void chat_leave(struct chat *c, int status)
 	uv_stop(&c->loop);
 }
 
+void chat_prompt(struct chat *c)
+{
+	if (c->screen == NULL) return;
+	screen_prompt(c->screen, c->typed.n > 0 ? ". " : TAILQ_EMPTY(&c->questions) ? "> " : "[y/n] > ");
+}
+
 /* ---- a person's keys -------------------------------------------------------------------------------------------- */
 
 static void on_line(void *ctx, struct str line)
@@ -49,23 +55,25 @@ static void on_line(void *ctx, struct str line)
 	if (line.n > 0 && line.p[line.n - 1] == '\\') {
 		buf_add(&c->typed, line.p, line.n - 1);
 		buf_add_char(&c->typed, '\n');
-		screen_prompt(c->screen, ". ");
+		chat_prompt(c);
 		return;
 	}
-	screen_prompt(c->screen, "> ");
 	buf_add_str(&c->typed, line);
 	struct str text = buf_str(&c->typed);
-	if (!utf8_is_valid(text)) chat_note(c, TERM_RED, "not sent: the line is not UTF-8");
+	if (chat_question_line(c, text)) buf_clear(&c->typed);
+	else if (!utf8_is_valid(text)) chat_note(c, TERM_RED, "not sent: the line is not UTF-8");
 	else if (str_starts(text, STR("//"))) chat_say(c, str_n(text.p + 1, text.n - 1));
 	else if (str_starts(text, STR("/"))) chat_word(c, text);
 	else if (text.n > 0) chat_say(c, text);
 	buf_clear(&c->typed);
+	chat_prompt(c);
 }
 
 static void on_key(void *ctx)
 {
 	struct chat *c = ctx;
 	c->interrupted = false;
+	chat_question_key(c);
 	(void)roost_typing(c->device, c->conversation);
 }
 
@@ -441,6 +449,7 @@ static int run(struct cli *cli)
 	struct buf params = BUF_INIT(1 << 16), message = BUF_INIT(INPUT_BYTES_MAX), list = BUF_INIT(BUF_NO_LIMIT);
 	bool is_person = !c.lists && cli->nargs == 0 && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
 	TAILQ_INIT(&c.answers);
+	TAILQ_INIT(&c.questions);
 	buf_init(&c.typed, INPUT_BYTES_MAX);
 	c.streams = term_is_tty(stdout);
 	c.conversation = xstrdup("");

@@ -156,6 +156,7 @@ static void read_plain(struct screen *s)
 		char ch = s->in[s->in_at];
 		if (ch != '\n') {
 			buf_add_char(&s->line, ch);
+			s->hooks.key(s->hooks.ctx);
 			continue;
 		}
 		s->column = 0;
@@ -287,7 +288,22 @@ void screen_fresh_line(struct screen *s)
 	if (s->column > 0) screen_write(s, STR("\n"));
 }
 
-void screen_prompt(struct screen *s, const char *prompt) { snprintf(s->prompt, sizeof s->prompt, "%s", prompt); }
+void screen_prompt(struct screen *s, const char *prompt)
+{
+	bool was_shown = s->shown;
+	if (strcmp(s->prompt, prompt) == 0) return;
+	hide(s);
+	snprintf(s->prompt, sizeof s->prompt, "%s", prompt);
+	if (was_shown) show(s);
+	fflush(stdout);
+}
+
+size_t screen_typed(const struct screen *s)
+{
+	if (s->el == NULL) return s->line.n;
+	const LineInfo *li = el_line(s->el);
+	return (size_t)(li->lastchar - li->buffer);
+}
 
 void screen_remember(struct screen *s, struct str line)
 {

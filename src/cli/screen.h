@@ -27,7 +27,8 @@ void screen_read(struct screen *s); /* in_fd is readable */
 void screen_write(struct screen *s, struct str text);
 /* Goes to the beginning of a new line unless it is at one. */
 void screen_fresh_line(struct screen *s);
-void screen_prompt(struct screen *s, const char *prompt); /* the text in front of the line, from the next line on */
+void screen_prompt(struct screen *s, const char *prompt); /* the text in front of the line */
+size_t screen_typed(const struct screen *s);              /* bytes of the line that is being typed */
 void screen_remember(struct screen *s, struct str line);  /* for the arrow keys */
 bool screen_clear_line(struct screen *s);                 /* drops what was typed; false when there was nothing */
 void screen_resized(struct screen *s);                    /* SIGWINCH */

@@ -67,6 +67,36 @@ void term_clean(struct buf *out, struct str text, int flags)
 	}
 }
 
+/* Unicode's default-ignorable characters and those that order text, which DerivedCoreProperties.txt and the table of
+ * bidirectional classes list; blanks that are no space. */
+static bool is_unseen(int32_t c)
+{
+	static const struct {
+		int32_t from, to;
+	} ranges[] = {
+		{0x00, 0x09},       {0x0b, 0x1f},       {0x7f, 0x9f},        {0xad, 0xad},     {0x34f, 0x34f},
+		{0x61c, 0x61c},     {0x115f, 0x1160},   {0x17b4, 0x17b5},    {0x180b, 0x180f}, {0x200b, 0x200f},
+		{0x2028, 0x202e},   {0x2060, 0x206f},   {0x2800, 0x2800},    {0x3164, 0x3164}, {0xe000, 0xf8ff},
+		{0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},    {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3},
+		{0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}, {0xf0000, 0x10ffff},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
+		if (c >= ranges[i].from && c <= ranges[i].to) return true;
+	return false;
+}
+
+void term_visible(struct buf *out, struct str text)
+{
+	for (size_t i = 0; i < text.n;) {
+		size_t n;
+		int32_t c = first_char(str_n(text.p + i, text.n - i), &n);
+		if (c < 0) buf_add_str(out, STR("\xef\xbf\xbd"));
+		else if (is_unseen(c)) buf_addf(out, "\\u{%x}", (unsigned)c);
+		else buf_add(out, text.p + i, n);
+		i += n;
+	}
+}
+
 void term_put(FILE *f, struct str text, int flags)
 {
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);

@@ -24,6 +24,9 @@ int term_columns(int fd);
  * stay, or become spaces with TERM_ONE_LINE. */
 enum { TERM_ONE_LINE = 1 };
 void term_clean(struct buf *out, struct str text, int flags);
+/* Appends `text` with every character that does not show itself, or that turns the order of others round, as its number:
+ * \u{200b}. For what a person has to decide by reading it. Line feeds stay. */
+void term_visible(struct buf *out, struct str text);
 /* Prints it. */
 void term_put(FILE *f, struct str text, int flags);
 /* Columns that one character takes (0, 1 or 2), and the number of its bytes; bad bytes count as one column each. */

@@ -268,10 +268,53 @@ describe("a request", () => {
 		const error = { code: "provider_busy", message: "the provider is limiting or overloaded" };
 		const nextTryAt = new Date(Date.now() + 30_000).toISOString();
 		push({ type: "request:state", requestId: "waits-r", state: "retrying", attempt: 1, error, nextTryAt });
-		await page.getByText(/limiting or overloaded; next try in \d+ s/).waitFor();
+		await page.getByText(/Trying again in \d+ s \(attempt 2\): the provider is limiting or overloaded/).waitFor();
 		await page.getByLabel("Message", { exact: true }).press("Escape");
 		assert.equal((await asked("request:stop")).requestId, "waits-r");
 		await page.getByText("Stopping").waitFor();
+	});
+
+	test("that waits for a limit says for which and until when, and is looked at again when that has come", async () => {
+		const { request } = await runningConversation("paced");
+		silenced.add("request:get");
+		const state = { type: "request:state", requestId: "paced-r", state: "queued", attempt: 1, provider: "openai" };
+		const soon = (ms) => new Date(Date.now() + ms).toISOString();
+		push({ ...state, pacing: { untilAt: soon(1500), why: "requests" } });
+		changes(record("Request", "paced-r", { ...request, state: "queued" })); // the record says less, and may come later
+		await page.getByText(/Waiting: openai takes no more requests this minute; next try in \d s/).waitFor();
+		const { id, requestId } = await asked("request:get");
+		assert.equal(requestId, "paced-r");
+		push({ ...state, re: id, pacing: { untilAt: soon(300_000), why: "circuit" } });
+		await page.getByText("Waiting: openai does not work and is left alone; next try in 5 min").waitFor();
+		push({ ...state, state: "claimed" });
+		await page.getByText("Waiting for the model").waitFor();
+	});
+
+	test("that is tried again says why and who is asked now; the answer says what its model was not given", async () => {
+		const { request } = await runningConversation("again");
+		const now = { ...request, model: "a:first", servingModel: "b:second" };
+		const error = { code: "provider_busy", message: "come back later" };
+		const attempts = [{ attempt: 1, error: { ...error, class: "overloaded" } }];
+		const nextTryAt = new Date(Date.now() + 30_000).toISOString();
+		changes(record("Request", "again-r", { ...now, state: "retrying", error, nextTryAt, attempts }));
+		const why = /Trying again in \d+ s \(attempt 2: overloaded\), b:second instead of a:first: come back later/;
+		await page.getByText(why).waitFor();
+		const context = { leftOut: 12, tokens: 9, room: 8, summarised: false };
+		const cost = { ticks: 12_000_000, reported: false };
+		const answer = { conversationId: "again", ord: 2, role: "assistant", text: "done", status: "complete" };
+		changes(
+			record("Message", "again-a", { ...answer, requestId: "again-r", attempt: 2, model: "b:second" }),
+			record("Request", "again-r", {
+				...now,
+				state: "done",
+				attempt: 2,
+				cost,
+				attempts: [...attempts, { attempt: 2, context }],
+			}),
+		);
+		const footer = page.locator('[data-message="again-a"] footer');
+		for (const text of ["b:second", "instead of a:first", "12 older messages did not fit", "about $0.0012"])
+			await footer.getByText(text, { exact: true }).waitFor();
 	});
 
 	test("that failed stays under its question with a way to try again", async () => {
@@ -288,6 +331,79 @@ describe("a request", () => {
 		silenced.add("request:retry");
 		await page.getByRole("button", { name: "Try again" }).click();
 		assert.equal((await asked("request:retry")).requestId, "failed-r");
+	});
+});
+
+describe("a question of an agent", () => {
+	const question = (id, fields = {}) =>
+		record("Permission", `${id}-p`, {
+			requestId: `${id}-r`,
+			conversationId: id,
+			attempt: 1,
+			tool: "Bash",
+			input: { command: "true" },
+			askedAt: new Date().toISOString(),
+			expiresAt: new Date(Date.now() + 100_000).toISOString(),
+			state: "open",
+			...fields,
+		});
+	const card = () => page.locator(".question");
+
+	test("is text only, and hides nothing: no markup, no turned order, no characters that are not seen", async () => {
+		await runningConversation("asks");
+		const tool = "<img src=x onerror=window.pwned=1>\u202Etxt";
+		const input = { command: "<script>window.pwned=1</script>", "\u200B": "a\u2066b\u0007\u{E0041}\u3164" };
+		changes(question("asks", { tool, input }));
+		await card().waitFor();
+		const text = await card().locator("pre").innerText();
+		assert.ok(text.includes('"command": "<script>window.pwned=1</script>"'), text);
+		assert.ok(text.includes(String.raw`"\u{200b}": "a\u{2066}b\u0007\u{e0041}\u{3164}"`), text);
+		assert.ok((await card().innerText()).includes(String.raw`onerror=window.pwned=1>\u{202e}txt`));
+		assert.equal(await page.evaluate(() => window.pwned), undefined);
+		assert.equal(await page.locator(".messages img, .messages script").count(), 0);
+	});
+
+	test("that is long is folded, says how much is not seen, and is shown whole when asked to", async () => {
+		const content = Array.from({ length: 300 }, (_, n) => `line ${n}`).join("\n") + "; rm -rf /";
+		await runningConversation("long");
+		changes(question("long", { tool: "Write", input: { lines: content.split("\n") } }));
+		const more = card().getByRole("button", { name: /^Show all: \d+ more characters$/ });
+		await more.waitFor();
+		const folded = await card().locator("pre").innerText();
+		assert.ok(folded.includes("line 1") && !folded.includes("rm -rf"));
+		const hidden = Number(/\d+/.exec(await more.innerText())[0]);
+		assert.equal(await more.getAttribute("aria-expanded"), "false");
+		await more.click();
+		const whole = await card().locator("pre").innerText();
+		assert.ok(whole.includes("rm -rf /"));
+		assert.equal(whole.length, folded.length - 1 + hidden);
+		await card().getByRole("button", { name: "Show less" }).click();
+	});
+
+	test("is not answered by a tap that was meant for what stood there before", async () => {
+		await runningConversation("hasty");
+		silenced.add("permission:answer");
+		changes(question("hasty"));
+		await card().waitFor();
+		await card().getByRole("button", { name: "Allow" }).dispatchEvent("click");
+		await card().getByRole("button", { name: "Allow Bash", disabled: false }).click();
+		assert.deepEqual(sent.filter((frame) => frame.type === "permission:answer").length, 1);
+	});
+
+	test("that was answered elsewhere meanwhile says by whom and how", async () => {
+		await runningConversation("late");
+		changes(record("Device", "tablet", { name: "Ann's tablet" }), question("late"));
+		await card().getByRole("button", { name: "Allow Bash", disabled: false }).click();
+		const { id, permissionId, allow } = await asked("permission:answer");
+		assert.deepEqual([permissionId, allow], ["late-p", true]);
+		await card().getByRole("button", { name: "Refuse Bash", disabled: true }).waitFor();
+		const answered = question("late", { state: "denied", by: "tablet", answeredAt: new Date().toISOString() });
+		const message = "the question is not open any more: it was denied";
+		push({ type: "error", re: id, code: "already_answered", message, retryable: false, record: answered });
+		await page.locator(".answered summary").getByText(/Bash: refused on Ann's tablet/).waitFor();
+		await page.getByRole("status").filter({ hasText: "it was denied" }).waitFor();
+		assert.equal(await card().count(), 0);
+		await page.getByRole("button", { name: "Dismiss" }).click();
 	});
 });
 

@@ -1,5 +1,5 @@
 // The page's pure modules, bundled and called directly: markdown, running answers, records, the joined session, stamps,
-// ids.
+// ids, why a request waits.
 
 import assert from "node:assert/strict";
 import { build } from "esbuild";
@@ -23,10 +23,11 @@ let records;
 let ids;
 let room;
 let stamps;
+let why;
 
 before(async () => {
-	[markdown, streams, records, ids, room, stamps] = await Promise.all(
-		["markdown", "streams", "records", "ids", "room", "stamps"].map(load),
+	[markdown, streams, records, ids, room, stamps, why] = await Promise.all(
+		["markdown", "streams", "records", "ids", "room", "stamps", "why"].map(load),
 	);
 });
 
@@ -363,4 +364,51 @@ test("ids are UUIDv7 and carry their time", () => {
 	const id = ids.uuid7(0x0123456789ab);
 	assert.match(id, /^01234567-89ab-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
 	assert.notEqual(ids.uuid7(), ids.uuid7());
+});
+
+describe("why a request waits", () => {
+	const NOW = Date.parse("2026-01-02T03:04:05Z");
+	const at = (ms) => new Date(NOW + ms).toISOString();
+
+	test("a limit is named, and what is left of the wait is never told shorter than it is", () => {
+		const paced = (kind, ms, who = "openai") => why.paced({ why: kind, untilAt: at(ms) }, who, NOW);
+		assert.equal(paced("requests", 11_001), "openai takes no more requests this minute; next try in 12 s");
+		assert.equal(paced("input_tokens", 60_000), "openai takes no more tokens in this minute; next try in 60 s");
+		assert.equal(paced("circuit", 120_000), "openai does not work and is left alone; next try in 2 min");
+		assert.equal(paced("tokens", -5), "openai takes no more tokens this minute; it goes soon");
+		assert.equal(paced("unheard_of", 1, ""), "the provider takes no more calls this minute; next try in 1 s");
+		assert.deepEqual([119_001, 7_199_000, 7_200_000].map(why.left), ["2 min", "120 min", "2 h"]);
+	});
+
+	test("the attempt that comes next is told, with the class of the error when it is known", () => {
+		const failed = { attempt: 2, errorClass: "overloaded", nextTryAt: at(7500) };
+		assert.equal(why.again(failed, NOW), "Trying again in 8 s (attempt 3: overloaded)");
+		assert.equal(why.again({ ...failed, errorClass: "" }, NOW), "Trying again in 8 s (attempt 3)");
+		assert.equal(why.again({ ...failed, nextTryAt: at(-1) }, NOW), "Trying again (attempt 3: overloaded)");
+	});
+
+	test("who answers instead of whom", () => {
+		const served = (fields) => Object.values(why.served(fields));
+		assert.deepEqual(served({ model: "a:x" }), ["a:x", ""]);
+		assert.deepEqual(served({ model: "a:x", servingModel: "b:y" }), ["b:y", "a:x"]);
+		assert.deepEqual(served({ model: "a:x", modelAsked: "gone", modelBy: "fallback" }), ["a:x", "gone"]);
+		assert.deepEqual(served({ model: "a:x", modelAsked: "x", modelBy: "alias" }), ["a:x", ""]);
+		assert.deepEqual(served({}), ["", ""]);
+	});
+
+	test("what did not fit, and what it cost", () => {
+		const unfit = (leftOut, more) => why.unfit({ leftOut, summarised: false, ...more });
+		assert.equal(unfit(1), "1 older message did not fit");
+		assert.equal(unfit(12, { cut: true }), "12 or more older messages did not fit");
+		assert.equal(unfit(0, { cut: true }), "older messages did not fit");
+		assert.equal(unfit(3, { summarised: true }), "3 older messages given as a summary");
+		const price = (ticks, more) => why.price({ ticks, reported: true, ...more });
+		assert.equal(price(50_000_000_000), "$5.00");
+		assert.equal(price(12_000_000, { reported: false }), "about $0.0012");
+		assert.equal(price(12_000_000, { reported: false, partial: true }), "at least $0.0012");
+		assert.deepEqual([125_000_000, 1_200_000_000].map((ticks) => price(ticks)), ["$0.0125", "$0.12"]);
+		assert.equal(price(1), "less than $0.0001");
+		assert.equal(price(0), "");
+		assert.equal(why.price(undefined), "");
+	});
 });

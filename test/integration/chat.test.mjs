@@ -1,17 +1,37 @@
 // roost chat in a real terminal (tmux): what a person sees and does.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFile, rm } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
-import { Daemon, newId, program, scratch, sleep, until } from "../lib/roost.mjs";
+import { startFake } from "../fake/provider.mjs";
+import { Daemon, newId, program, root, scratch, sleep, until } from "../lib/roost.mjs";
 
 const WINDOW = "limits:\n  duplicateMs: 60000\n"; // the same words from two devices: however slow this machine is
 
 const server = `roost-test-${process.pid}`;
 let home;
 let daemon;
+let fake;
 let terminals = 0;
+
+// An agent that asks, a provider that allows one request a minute, one that fails, and one that answers instead and has a
+// model with a small window and a price.
+function providers() {
+	const agent = [process.execPath, join(root, "test/integration/fake_agent.mjs"), "--input-format", "stream-json", "--model", "{model}"];
+	const remote = (name, more) => `  - name: ${name}
+    dialect: openai
+    baseUrl: ${fake.url("openai")}
+    allowPrivate: true
+${more}`;
+	return `defaultModel: local:test
+providers:
+  - name: agent
+    dialect: exec
+    command: ${JSON.stringify(agent)}
+    env: [FAKE_AGENT_LOG]
+${remote("limited", "    requestsPerMinute: 1\n")}${remote("broken", "")}${remote("other", "")}`;
+}
 
 function tmux(...args) {
 	return execFileSync("tmux", ["-L", server, "-f", "/dev/null", ...args], { encoding: "utf8", stdio: "pipe" });
@@ -103,7 +123,13 @@ async function online() {
 
 before(async () => {
 	home = await scratch("home");
-	daemon = await Daemon.start({ config: WINDOW });
+	fake = await startFake();
+	const log = join(home, "agent.log");
+	await writeFile(log, "");
+	const data = await scratch();
+	const small = { id: "other:small", window: 400, maxOutput: 100, prices: [{ from: "2026-01-01", input: 500, output: 0 }] };
+	await writeFile(join(data, "models.json"), JSON.stringify({ models: [small] }));
+	daemon = await Daemon.start({ data, config: WINDOW + providers(), env: { FAKE_AGENT_LOG: log } });
 	tmux("new-session", "-d", "-s", "keep", "sleep", "600");
 });
 
@@ -119,6 +145,7 @@ afterEach(async () => {
 after(async () => {
 	tmux("kill-server");
 	await daemon?.remove();
+	await fake?.close();
 	await rm(home, { recursive: true, force: true });
 });
 
@@ -563,6 +590,170 @@ describe("a terminal in step with other devices", () => {
 		await other.kill();
 		t.line("/quit");
 		await t.left(0);
+	});
+});
+
+describe("a question of an agent", () => {
+	const INPUT = '{\n  "path": "a.txt",\n  "content": "hi\\u0007"\n}';
+	const open = (device, conversationId) =>
+		device.until(
+			() => device.all("Permission").find((p) => p.fields.conversationId === conversationId && p.fields.state === "open"),
+			"a question",
+		);
+	const answer = (device, { name }, allow) => device.call("permission:answer", { permissionId: name, allow });
+	const count = (text, what) => text.split(what).length - 1;
+
+	it("is shown with all that it would do, and y allows it", async () => {
+		const t = new Terminal(["-c", "new", "-m", "agent:ask"]);
+		await t.sees(/^>/m);
+		t.line("write a file");
+		await t.sees(`agent:ask asks whether it may use Write:\n${INPUT}\nmay it? y or n`);
+		await t.sees(/it is refused at \d\d:\d\d:\d\d\n\[y\/n\] >$/);
+		t.line("y");
+		await t.sees(/\(Write: allowed here\)\nallow \{"path":"a.txt".*\n(.*\n)*>$/);
+		assert.equal(count(t.text(), "asks whether"), 1);
+		t.keys("C-d");
+		await t.left(0);
+	});
+
+	it("is refused with n, and with /refuse, which tells the agent why", async () => {
+		const t = new Terminal(["-c", "new", "-m", "agent:ask"]);
+		await t.sees(/^>/m);
+		t.line("/refuse");
+		await t.sees("no question is open");
+		t.line("first");
+		await t.sees("may it?");
+		t.line("n");
+		await t.sees("(Write: refused here)");
+		await t.sees(/\ndeny .*\n(.*\n)*>$/);
+		t.line("second");
+		await t.sees(/\[y\/n\] >$/);
+		t.line("/refuse not on a Friday");
+		await t.sees('deny "not on a Friday"');
+	});
+
+	it("is answered on another device, and a line that was begun for it is for nothing else", async () => {
+		const phone = await daemon.device({ name: "Ann's phone" });
+		const t = new Terminal(["-c", "new", "-m", "agent:ask_twice"]);
+		await t.sees(/^>/m);
+		t.line("both of them");
+		const conversationId = await conversationWith(phone, "both of them");
+		await t.sees("(another question waits behind this one)");
+		assert.equal(count(t.text(), "may it?"), 1, "one at a time");
+		const shown = Number(/"n": (\d)/.exec(t.text())[1]);
+		t.type("y");
+		await t.sees(/\[y\/n\] > y$/);
+		const mine = phone.all("Permission").filter((p) => p.fields.conversationId === conversationId);
+		await answer(phone, mine.find((p) => p.fields.input.n === shown), false);
+		await t.sees("(Write: refused by Ann's phone)");
+		await t.sees(new RegExp(`"n": ${3 - shown}\\n\\}\\nmay it\\?`));
+		t.keys("Enter");
+		await t.sees("that question is over; nothing was answered");
+		assert.ok(await open(phone, conversationId), "the other is open still");
+		t.line("y");
+		await t.sees("(Write: allowed here)");
+		await t.sees(shown === 1 ? "deny allow" : "allow deny");
+		assert.deepEqual((await messages(phone, conversationId)).length, 2, "no y became a message");
+	});
+
+	it("is there for who opens the conversation, told to who has another open, and over when it is stopped", async () => {
+		const phone = await daemon.device({ name: "Ann's phone" });
+		const conversationId = newId();
+		const t = new Terminal(["-c", "new", ...slow(1, 0)]);
+		await t.sees(/^>/m);
+		const { requestId } = await phone.send({ text: "asked elsewhere", conversationId, model: "agent:ask" });
+		await t.sees("(an agent asks something in: asked elsewhere; /list and /open take you there)");
+		t.line("y");
+		await conversationWith(phone, "y"); // of the conversation that is open nothing was asked
+		t.line(`/open ${conversationId}`);
+		await t.sees(`${INPUT}\nmay it?`);
+		await phone.call("request:stop", { requestId });
+		await t.sees("(Write: nobody answered)");
+		await t.sees(/\n>$/);
+	});
+
+	it("is left alone by what was typed before it came", async () => {
+		const phone = await daemon.device();
+		const t = new Terminal(["-c", "new", ...slow(1, 0)]);
+		await t.sees(/^>/m);
+		t.line("before the question");
+		const conversationId = await conversationWith(phone, "before the question");
+		t.type("y");
+		await t.sees(/> y$/);
+		await phone.send({ text: "go", conversationId, model: "agent:ask" });
+		await t.sees(/\[y\/n\] > y$/);
+		t.keys("Enter");
+		await conversationWith(phone, "y");
+		assert.ok(await open(phone, conversationId));
+		t.keys("C-c"); // the request is stopped
+		await t.sees("(Write: nobody answered)");
+	});
+
+	it("is told to a script on stderr, where nobody can answer it, and the answer alone is on stdout", async () => {
+		const phone = await daemon.device({ name: "Ann's phone" });
+		const said = daemon.cli("chat", "--model", "agent:ask", "from a script");
+		await answer(phone, await open(phone, await conversationWith(phone, "from a script")), true);
+		const { code, stdout, stderr } = await said;
+		assert.equal(code, 0);
+		assert.equal(stdout, 'allow {"path":"a.txt","content":"hi\\u0007"}\n');
+		assert.match(stderr, /agent:ask asks whether it may use Write:\n\{"path":"a.txt","content":"hi\\u0007"\}\n/);
+		assert.match(stderr, /another device can answer that; it is refused at \d\d:\d\d:\d\d\n/);
+		assert.match(stderr, /\(Write: allowed by Ann's phone\)/);
+	});
+});
+
+describe("why there is no answer yet", () => {
+	const PACED = /\(waiting: limited takes no more requests this minute; next try in \d+ s\)/;
+
+	it("a limit a minute is told once, to a person and on stderr", async () => {
+		const t = new Terminal(["-c", "new", "-m", "limited:fake?tokens=2"]);
+		await t.sees(/^>/m);
+		t.line("the first");
+		await t.answers("the first");
+		t.line("the second");
+		await t.sees(PACED);
+		t.keys("C-c");
+		await t.sees("(stopped)");
+		assert.equal(t.text().split("waiting: limited").length, 2);
+		const piped = new Terminal(["-m", "limited:fake?tokens=2", "of", "a", "script"]);
+		await piped.sees(PACED);
+		piped.keys("C-c");
+		await piped.left(130);
+	});
+
+	it("another try is told with its number; another model with whom it stands in for; then who answered", async () => {
+		const phone = await daemon.device();
+		const conversationId = newId();
+		const t = new Terminal(["-c", "new", ...slow(1, 0)]);
+		await t.sees(/^>/m);
+		await phone.send({ text: "to be opened", conversationId });
+		await until(() => /> $|>$/.test(t.text()), "the line");
+		t.line(`/open ${conversationId}`);
+		await t.sees("> to be opened");
+		const [model, other] = ["broken:fake?error=server&id=1", "other:fake?tokens=3&id=2"];
+		await phone.send({ text: "well?", conversationId, request: { model, fallback: [other] } });
+		await t.sees(/; trying again in \d+\.\d s, attempt 2\)/, 20_000);
+		await t.sees(/other:fake\S* instead of broken:fake/, 60_000);
+		await t.sees(/\(other:fake\S* answered instead of broken:fake/);
+	});
+
+	it("what the model was not given is told with the answer, to a person also what it cost", async () => {
+		const phone = await daemon.device();
+		const conversationId = newId();
+		for (const word of ["coo ", "peck "]) await phone.send({ text: word.repeat(400), conversationId });
+		const { code, stdout, stderr } = await daemon.cli("chat", "-c", conversationId, "-m", "other:small", "what was that?");
+		assert.deepEqual([code, stderr], [0, "roost chat: (2 older messages did not fit)\n"]);
+		const t = new Terminal(["-c", conversationId, "-m", "other:small"]);
+		await t.sees(stdout.trim());
+		t.line("and now?");
+		await t.sees(/\((\d older messages did not fit; )?about \$0\.0035\)/);
+	});
+
+	it("a script is told of another try", async () => {
+		const params = ["error=cut", "failAfter=2", "failTimes=1", "tokens=4"].flatMap((param) => ["-p", param]);
+		const { code, stderr } = await daemon.cli("chat", "-m", "local:test", ...params, "once more");
+		assert.equal(code, 0);
+		assert.match(stderr, /params\.error "cut"\); trying again in \d+\.\d s, attempt 2\)/);
 	});
 });
 

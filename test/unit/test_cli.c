@@ -164,11 +164,34 @@ static void commands_and_options_are_whole_and_unique(void **state)
 	assert_null(cli_find("nothing"));
 }
 
+static void text_that_is_decided_on_shows_every_character(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+	} rows[] = {
+		{"plain, \xc3\xa4 \xe6\x97\xa5 e\xcc\x81\nline", "plain, \xc3\xa4 \xe6\x97\xa5 e\xcc\x81\nline"},
+		{"a\tb\033[2Jc\x7f", "a\\u{9}b\\u{1b}[2Jc\\u{7f}"},
+		{"\xe2\x80\xaetxt.exe", "\\u{202e}txt.exe"},
+		{"rm\xe2\x80\x8b -rf\xe3\x85\xa4", "rm\\u{200b} -rf\\u{3164}"},
+		{"\xf3\xa0\x81\x81\xf4\x8f\xbf\xbf", "\\u{e0041}\\u{10ffff}"},
+		{"\xff", "\xef\xbf\xbd"},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct buf b = BUF_INIT(BUF_NO_LIMIT);
+		term_visible(&b, str_c(rows[i].text));
+		buf_add_char(&b, '\0');
+		assert_string_equal(b.p, rows[i].shown);
+		buf_release(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_from_elsewhere_loses_what_a_terminal_obeys),
 		cmocka_unit_test(no_byte_string_gets_through_unclean),
+		cmocka_unit_test(text_that_is_decided_on_shows_every_character),
 		cmocka_unit_test(widths_are_counted_in_columns),
 		cmocka_unit_test(figures_have_short_forms),
 		cmocka_unit_test(a_table_is_aligned_and_clean),

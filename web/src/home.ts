@@ -14,6 +14,7 @@ import { Link, type LinkOwner } from "./link";
 import { Records } from "./records";
 import { Room } from "./room";
 import { Streams, type Stream } from "./streams";
+import { served } from "./why";
 import { Writer, type WriterHost } from "./writer";
 import {
 	isRunning,
@@ -24,6 +25,8 @@ import {
 	type Frame,
 	type Message,
 	type Model,
+	type Pacing,
+	type Permission,
 	type Request,
 	type RequestPush,
 	type RequestState,
@@ -45,7 +48,12 @@ export interface RequestView {
 	state: RequestState;
 	attempt: number;
 	error: unknown;
+	errorClass: string; // of the attempt that failed last, "" not known yet
 	nextTryAt: string | null;
+	pacing: Pacing | null;
+	provider: string; // who serves the model
+	model: string; // who is to answer,
+	insteadOf: string; // in the place of whom, "" as was asked
 }
 
 /* What the page remembers about itself, in localStorage. No secret is among it. */
@@ -59,6 +67,8 @@ const KEY_SYNCED = "roost.syncedAt";
 const ACK_MS = 1000; // device:ack at most this often
 const TYPING_MS = 1000; // session:typing at most this often
 const RENEW_MS = [1000, 20_000] as const; // the shortest and the longest wait before our lock is renewed
+const LOOK_MS = 2000; // a request that should have begun is looked at so long after
+export const CALM_MS = 500; // a tap is not for a question that has stood where it stands for less
 
 export const FOLLOWS_TYPING = "followsTyping"; // the setting `primary` of a conversation
 
@@ -80,6 +90,9 @@ export class Home implements LinkOwner, WriterHost {
 	syncedAt = Number(kept.getItem(KEY_SYNCED)); // wall ms; when the feed last was not; 0: never
 	openId: string | null = null; // the conversation on the screen
 	stopping = new Set<string>(); // requests a stop was asked for
+	answering = new Set<string>(); // questions an answer was sent to
+	askedAt = 0; // wall ms; when a question last came or went
+	skewMs = 0; // what the daemon's clock is ahead of ours
 	readonly records = new Records();
 	readonly streams = new Streams();
 	readonly writer = new Writer(this, this.records);
@@ -95,6 +108,7 @@ export class Home implements LinkOwner, WriterHost {
 	#typedAt = 0;
 	#ackTimer = 0;
 	#lockTimer = 0;
+	#lookTimer = 0;
 	#drawTimer = 0;
 
 	constructor(watcher: () => void) {
@@ -231,6 +245,7 @@ export class Home implements LinkOwner, WriterHost {
 		this.streams.clear();
 		this.#pushes.clear();
 		this.stopping.clear();
+		this.answering.clear();
 		this.devices = [];
 		this.room = null;
 		this.#joining = null;
@@ -255,6 +270,7 @@ export class Home implements LinkOwner, WriterHost {
 	welcome(frame: Frame): void {
 		this.link = "up";
 		this.#limits = (frame.limits ?? {}) as Record<string, number>;
+		this.skewMs = Date.parse(String(frame.serverTime)) - Date.now() || 0;
 		this.isSyncing = true;
 		this.room = null;
 		this.#joining = null;
@@ -268,6 +284,7 @@ export class Home implements LinkOwner, WriterHost {
 	down(): void {
 		this.link = "down";
 		this.stopping.clear();
+		this.answering.clear();
 		this.changed();
 	}
 
@@ -332,6 +349,7 @@ export class Home implements LinkOwner, WriterHost {
 			return [record, ...forgotten.flatMap((one) => this.records.dropSession(one.name))];
 		}
 		if (record.type === "Request") this.#applyRequestRecord(record as unknown as Request);
+		if (record.type === "Permission") this.#applyQuestion(record as unknown as Permission);
 		if (record.type === "Message") {
 			const { role, requestId, attempt } = (record as unknown as Message).fields;
 			if (role === "assistant" && requestId) this.streams.settle(requestId, attempt ?? Infinity);
@@ -359,11 +377,13 @@ export class Home implements LinkOwner, WriterHost {
 		if (this.notice === "") this.notice = "Two devices changed the same text; the history has both.";
 	}
 
-	/* Of two views of a request the later one counts; they come over one connection, in order. */
-	#applyRequestRecord(request: Request): void {
-		const push = this.#pushes.get(request.name);
-		if (push && push.attempt <= request.fields.attempt) this.#pushes.delete(request.name);
-		this.#settle(request.name, request.fields.state);
+	/* Of two views of a request the later one counts; they come over one connection, in order. Of the same state a push
+	 * says more, and may come before the record. */
+	#applyRequestRecord({ name, fields }: Request): void {
+		const push = this.#pushes.get(name);
+		const isSame = push?.attempt === fields.attempt && push.state === fields.state;
+		if (push && push.attempt <= fields.attempt && !isSame) this.#pushes.delete(name);
+		this.#settle(name, fields.state);
 	}
 
 	#applyPush(push: RequestPush): void {
@@ -371,6 +391,25 @@ export class Home implements LinkOwner, WriterHost {
 		if (known && known.attempt > push.attempt) return;
 		this.#pushes.set(push.requestId, push);
 		this.#settle(push.requestId, push.state);
+		if (push.pacing) this.#lookLater(push.requestId, Date.parse(push.pacing.untilAt));
+	}
+
+	/* It is told once why a request waits. Whether that still holds when its time has come is asked for. */
+	#lookLater(requestId: string, atMs: number): void {
+		clearTimeout(this.#lookTimer);
+		const wait = Math.max(0, atMs - Date.now() - this.skewMs) + LOOK_MS;
+		this.#lookTimer = window.setTimeout(() => {
+			const view = this.requestView(requestId);
+			if (view?.state === "queued") this.#look({ type: "request:get", requestId });
+		}, wait);
+	}
+
+	/* Asks for what is told again only when it changes. Without an answer what is known stays. */
+	#look(frame: Frame): Promise<void> {
+		return this.#socket.ask(frame).then(
+			(answer) => this.frame(answer),
+			() => undefined,
+		);
 	}
 
 	#settle(requestId: string, state: RequestState): void {
@@ -397,14 +436,22 @@ export class Home implements LinkOwner, WriterHost {
 	requestView(requestId: string): RequestView | undefined {
 		const record = this.records.request(requestId);
 		if (!record) return undefined;
-		const seen = this.#pushes.get(requestId) ?? record.fields;
+		const push = this.#pushes.get(requestId);
+		const seen = push ?? record.fields;
+		const last = record.fields.attempts?.at(-1);
+		const { model, insteadOf } = served({ ...record.fields, servingModel: seen.servingModel });
 		return {
 			requestId,
 			messageId: record.fields.messageId,
 			state: seen.state,
 			attempt: seen.attempt,
 			error: seen.error ?? null,
+			errorClass: (last?.attempt === seen.attempt && last.error?.class) || "",
 			nextTryAt: seen.nextTryAt ?? null,
+			pacing: push?.pacing ?? null,
+			provider: push?.provider || model.split(":")[0]!,
+			model,
+			insteadOf,
 		};
 	}
 
@@ -471,6 +518,30 @@ export class Home implements LinkOwner, WriterHost {
 	async retry(requestId: string): Promise<void> {
 		this.streams.drop(requestId);
 		await this.act({ type: "request:retry", requestId });
+	}
+
+	/* ---- questions of agents ---- */
+
+	#applyQuestion({ name, fields }: Permission): void {
+		if (fields.state !== "open") this.answering.delete(name);
+		this.askedAt = Date.now();
+		window.setTimeout(() => this.changed(), CALM_MS + 20);
+	}
+
+	/* Says for the person whether an agent may do what it asked for. Too late, the error tells what became of it. */
+	async answerQuestion(permissionId: string, allow: boolean): Promise<void> {
+		this.answering.add(permissionId);
+		this.changed();
+		try {
+			const { record } = await this.#socket.ask({ type: "permission:answer", permissionId, allow });
+			await this.keep([record as WireRecord]);
+		} catch (error) {
+			const { record } = (error as WireError).details;
+			if (record) await this.keep([record as WireRecord]);
+			this.complain(error as WireError);
+		}
+		this.answering.delete(permissionId);
+		this.changed();
 	}
 
 	/* Asks something of the daemon that makes sense only now. The answer is taken like a push; an error goes to the
@@ -544,12 +615,12 @@ export class Home implements LinkOwner, WriterHost {
 		const { sessionId } = this.room;
 		if (sessionId === null) return;
 		this.#keepLock();
-		for (const type of ["queue:list", "auto:state"]) {
-			this.#socket.ask({ type, sessionId }).then(
-				(answer) => this.frame(answer),
-				() => undefined, // the session was cleared meanwhile, and is joined anew
-			);
-		}
+		/* When the session was cleared meanwhile, it is joined anew. */
+		void this.#look({ type: "auto:state", sessionId });
+		void this.#look({ type: "queue:list", sessionId }).then(() => {
+			const first = this.room?.queue?.waiting[0];
+			if (first?.state === "queued") void this.#look({ type: "request:get", requestId: first.requestId });
+		});
 	}
 
 	/* The session was cleared: the conversation has another one now. */

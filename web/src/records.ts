@@ -4,7 +4,17 @@
  * never changed in place, so a screen may compare them by identity. Types the page does not show are kept as well:
  * they cost little, and a later page finds them. */
 
-import type { Conversation, Device, Message, Project, Request, Revision, Session, WireRecord } from "./wire";
+import type {
+	Conversation,
+	Device,
+	Message,
+	Permission,
+	Project,
+	Request,
+	Revision,
+	Session,
+	WireRecord,
+} from "./wire";
 
 interface Thread {
 	messages: Message[];
@@ -30,6 +40,8 @@ export class Records {
 	#answers = new Map<string, Message>(); // request → the newest message an attempt at it left
 	#requests: Index<Request> = new Map(); // by conversation
 	#revisions: Index<Revision> = new Map(); // by the record whose they are
+	#permissions: Index<Permission> = new Map(); // by conversation
+	#questions = new Map<string, Permission>(); // the open ones of them
 
 	clear(): void {
 		this.#types.clear();
@@ -38,6 +50,8 @@ export class Records {
 		this.#answers.clear();
 		this.#requests.clear();
 		this.#revisions.clear();
+		this.#permissions.clear();
+		this.#questions.clear();
 	}
 
 	apply(record: WireRecord): void {
@@ -50,7 +64,14 @@ export class Records {
 		if (record.type === "Message") this.#applyMessage(record as unknown as Message, old as Message | undefined);
 		else if (record.type === "Request") file(this.#requests, "conversationId", record, old);
 		else if (record.type === "Revision") file(this.#revisions, "recordName", record, old);
+		else if (record.type === "Permission") this.#applyPermission(record as unknown as Permission, old);
 		else if (record.type === "Conversation") this.#conversationList = null;
+	}
+
+	#applyPermission(permission: Permission, old: WireRecord | undefined): void {
+		file(this.#permissions, "conversationId", permission as unknown as WireRecord, old);
+		if (permission.fields.state === "open" && !permission.deleted) this.#questions.set(permission.name, permission);
+		else this.#questions.delete(permission.name);
 	}
 
 	#applyMessage(message: Message, old: Message | undefined): void {
@@ -78,10 +99,10 @@ export class Records {
 		}
 	}
 
-	/* Drops the messages and requests of a session, and returns them as deleted ones. */
+	/* Drops the messages, requests and questions of a session, and returns them as deleted ones. */
 	dropSession(sessionId: string): WireRecord[] {
 		const dropped: WireRecord[] = [];
-		for (const type of ["Message", "Request"]) {
+		for (const type of ["Message", "Request", "Permission"]) {
 			for (const record of this.#types.get(type)?.values() ?? []) {
 				if (record.fields.sessionId === sessionId) dropped.push({ ...record, deleted: true });
 			}
@@ -157,6 +178,17 @@ export class Records {
 
 	requestsOf(conversationId: string): Request[] {
 		return [...(this.#requests.get(conversationId)?.values() ?? [])];
+	}
+
+	/* What agents asked in a conversation, in that order. */
+	permissionsOf(conversationId: string): Permission[] {
+		const all = [...(this.#permissions.get(conversationId)?.values() ?? [])];
+		return all.sort((a, b) => (a.fields.askedAt < b.fields.askedAt ? -1 : 1));
+	}
+
+	/* What waits for an answer, in all conversations. */
+	questions(): Permission[] {
+		return [...this.#questions.values()];
 	}
 
 	/* When something last happened in a conversation, RFC 3339. */

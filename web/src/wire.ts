@@ -85,6 +85,33 @@ export interface RequestFields {
 	error?: unknown;
 	nextTryAt?: string | null;
 	model?: string | null;
+	servingModel?: string; // who answers instead of `model`
+	modelAsked?: string; // the name that became `model`, when it was another,
+	modelBy?: string; // and how: id, alias, family, fallback
+	cost?: { ticks: number; reported: boolean; partial?: boolean }; // of all attempts; 10⁻¹⁰ USD
+	attempts?: Attempt[]; // those that ended, the last of them
+}
+
+/* One try at a request that is over. */
+export interface Attempt {
+	attempt: number;
+	context?: { leftOut: number; summarised: boolean; cut?: boolean }; // what of the conversation did not fit
+	agentSessionLost?: boolean; // a command-line agent had forgotten the conversation
+	error?: { class?: string };
+}
+
+/* A command-line agent's question whether it may use a tool. */
+export interface PermissionFields {
+	requestId: string;
+	conversationId: string;
+	sessionId?: string;
+	tool: string;
+	input: unknown; // the tool's
+	askedAt: string;
+	expiresAt: string; // then it is refused
+	state: "open" | "allowed" | "denied" | "expired";
+	by?: string; // the device that answered
+	answeredAt?: string;
 }
 
 export interface DeviceFields {
@@ -100,6 +127,7 @@ export type Device = WireRecord<DeviceFields>;
 export type Session = WireRecord<SessionFields>;
 export type Project = WireRecord<ProjectFields>;
 export type Revision = WireRecord<RevisionFields>;
+export type Permission = WireRecord<PermissionFields>;
 
 export type RequestState = "queued" | "claimed" | "streaming" | "retrying" | "done" | "failed" | "stopped";
 
@@ -121,6 +149,15 @@ export interface RequestPush {
 	error?: unknown;
 	nextTryAt?: string | null;
 	model?: string | null;
+	servingModel?: string;
+	provider?: string;
+	pacing?: Pacing;
+}
+
+/* What a request waits for besides its turn: a limit a minute, or a provider that does not work (`circuit`). */
+export interface Pacing {
+	untilAt: string; // the earliest that it can be
+	why: "requests" | "tokens" | "input_tokens" | "output_tokens" | "circuit";
 }
 
 export interface Frame {

@@ -28,6 +28,7 @@ interface EntriesProps {
 	conversations: readonly Conversation[];
 	entries: readonly Entry[]; // of the outbox: changes that wait are shown
 	openId: string | null;
+	asking: string; // the conversations where an agent waits for an answer
 }
 
 /* Drawn again only when a conversation or its newest message changed, not with every piece of an answer. */
@@ -53,10 +54,19 @@ const Entries = memo(
 			</>
 		);
 	},
-	(a, b) => a.conversations === b.conversations && a.entries === b.entries && a.openId === b.openId,
+	(a, b) =>
+		a.conversations === b.conversations &&
+		a.entries === b.entries &&
+		a.openId === b.openId &&
+		a.asking === b.asking,
 );
 
+function askingIn(home: Home): string[] {
+	return home.records.questions().map((one) => one.fields.conversationId);
+}
+
 export function Links({ home, conversations }: { home: Home; conversations: Conversation[] }): VNode {
+	const asking = askingIn(home);
 	return (
 		<ul class="links">
 			{conversations.map((one) => (
@@ -68,6 +78,7 @@ export function Links({ home, conversations }: { home: Home; conversations: Conv
 						<span class="title" dir="auto">
 							{titleOf(home, one.name)}
 						</span>
+						{asking.includes(one.name) && <small class="mark">asks you</small>}
 						{one.fields.pinned && <small>pinned</small>}
 						<time dateTime={home.records.touchedAt(one)}>{shortTime(home.records.touchedAt(one))}</time>
 					</a>
@@ -95,6 +106,7 @@ export function List({ home }: { home: Home }): VNode {
 				conversations={conversations}
 				entries={home.writer.outbox.entries}
 				openId={home.openId}
+				asking={askingIn(home).join()}
 			/>
 			<p class="sync">{syncState(home)}</p>
 		</nav>

@@ -7,13 +7,13 @@ import { Markdown } from "./text";
 import { reason, shortTime } from "./words";
 import type { Entry } from "../db";
 import type { Home, RequestView } from "../home";
+import { again, paced } from "../why";
 import { errorText, isRunning, sentence, type Message } from "../wire";
 
 const STATE_TEXT: { [state: string]: string } = {
 	queued: "Waiting for its turn",
 	claimed: "Waiting for the model",
 	streaming: "Answering",
-	retrying: "The model failed",
 	failed: "No answer",
 	stopped: "Stopped",
 };
@@ -23,6 +23,7 @@ interface SettledProps {
 	message: Message;
 	device: string;
 	ending: RequestView | null; // of the attempt that left this message, when it may be tried again
+	remarks: string; // on an answer: who gave it, what it cost, what its model was not given; parted by line feeds
 	edit: Entry | undefined; // of this device, not sent yet
 	isConflicted: boolean; // its history has a text that lost unseen
 	onActions: (message: Message) => void;
@@ -30,7 +31,7 @@ interface SettledProps {
 
 /* A settled message. Drawn again only when something that it shows changed. */
 export const Settled = memo(
-	({ home, message, device, ending, edit, isConflicted, onActions }: SettledProps) => {
+	({ home, message, device, ending, remarks, edit, isConflicted, onActions }: SettledProps) => {
 		const { role, status, model, auto, editedAt } = message.fields;
 		const text = edit ? (edit.frame.text as string) : message.fields.text;
 		return (
@@ -42,6 +43,7 @@ export const Settled = memo(
 					{edit && <span class="state">Edit not sent yet</span>}
 					{auto && <span>automatic</span>}
 					<span>{role === "user" ? device : (model ?? "")}</span>
+					{remarks !== "" && remarks.split("\n").map((text) => <span key={text}>{text}</span>)}
 					<time dateTime={message.created.at}>{shortTime(message.created.at)}</time>
 					{editedAt && !edit && <span>{isConflicted ? "edited on two devices" : "edited"}</span>}
 					{ending && (
@@ -65,13 +67,21 @@ export const Settled = memo(
 		a.message === b.message &&
 		a.device === b.device &&
 		a.ending?.state === b.ending?.state &&
+		a.remarks === b.remarks &&
 		a.edit === b.edit &&
 		a.isConflicted === b.isConflicted,
 );
 
-function Countdown({ until }: { until: string }): VNode {
-	const seconds = Math.max(0, Math.ceil((Date.parse(until) - useNow()) / 1000));
-	return <>{seconds > 0 ? `; next try in ${seconds} s` : "; trying again"}</>;
+/* What a request that is not over is doing, or what it waits for. */
+function Doing({ home, view, state }: { home: Home; view: RequestView; state: string }): VNode {
+	const now = useNow() + home.skewMs;
+	if (isRunning(view.state) && home.records.questions().some((one) => one.fields.requestId === view.requestId)) {
+		return <>Waiting for your answer</>;
+	}
+	const instead = view.insteadOf && `${view.model} instead of ${view.insteadOf}`;
+	if (state === "retrying") return <>{again(view, now) + (instead && `, ${instead}`)}</>;
+	if (state === "queued" && view.pacing) return <>Waiting: {paced(view.pacing, view.provider, now)}</>;
+	return <>{STATE_TEXT[state] + (instead && `: ${instead}`)}</>;
 }
 
 /* A request without a final answer: its text so far, what it waits for, and the way to stop or retry it. */
@@ -98,9 +108,8 @@ export function Running({ home, view }: { home: Home; view: RequestView }): VNod
 			)}
 			<footer>
 				<span class={canStop ? "state live" : "state failed"}>
-					{isStopping ? "Stopping" : STATE_TEXT[state]}
+					{isStopping ? "Stopping" : <Doing home={home} view={view} state={state} />}
 					{error && `: ${error}`}
-					{view.state === "retrying" && view.nextTryAt && <Countdown until={view.nextTryAt} />}
 				</span>
 				{canStop ? (
 					<Quiet

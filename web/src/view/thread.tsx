@@ -8,11 +8,13 @@ import { Quiet } from "./controls";
 import { Head } from "./head";
 import { useLayoutEffect, useRef, useState } from "./hooks";
 import { Running, Settled, Waiting } from "./message";
+import { Answered, Question, questionText } from "./question";
 import { Sheets, type Shown } from "./sheets";
 import { QueueLine } from "./strip";
 import { shortTime } from "./words";
 import type { Home, RequestView } from "../home";
-import { isRunning, type Message } from "../wire";
+import { remarks } from "../why";
+import { isRunning, type Message, type Permission } from "../wire";
 
 const PAGE = 100; // messages drawn at first, and with every "Earlier messages"
 const NEAR_PX = 80; // this close to the end, the view follows new text
@@ -35,15 +37,27 @@ function isShown(home: Home, message: Message): boolean {
 	return !isHidden && home.writer.pending(message)?.frame.type !== "message:delete";
 }
 
+/* What is to be said of an answer besides its text. What its request cost stands with the newest. */
+function remarksOf(home: Home, message: Message): string {
+	const { role, requestId, attempt } = message.fields;
+	const request = role === "assistant" && requestId ? home.records.request(requestId) : undefined;
+	if (!request) return "";
+	const { cost, ...fields } = request.fields;
+	const isLast = home.records.answer(requestId!) === message;
+	return remarks(isLast ? { ...fields, cost } : fields, attempt).join("\n");
+}
+
 interface MessagesProps {
 	home: Home;
 	messages: Message[];
 	ended: RequestView[];
+	asked: Permission[]; // questions that are over
 	onActions: (message: Message) => void;
 }
 
-function Messages({ home, messages, ended, onActions }: MessagesProps): VNode {
+function Messages({ home, messages, ended, asked, onActions }: MessagesProps): VNode {
 	const lastSession = messages.at(-1)?.fields.sessionId;
+	const questionOf = ({ fields }: Permission) => home.records.request(fields.requestId)?.fields.messageId;
 	return (
 		<>
 			{messages.map((one, i) => (
@@ -56,10 +70,15 @@ function Messages({ home, messages, ended, onActions }: MessagesProps): VNode {
 						message={one}
 						device={home.records.device(one.created.deviceId)?.fields.name ?? ""}
 						ending={home.ending(one)}
+						remarks={remarksOf(home, one)}
 						edit={home.writer.pending(one)}
 						isConflicted={home.records.revisions(one.name, "text").some((old) => old.fields.conflict)}
 						onActions={onActions}
 					/>
+					{asked.map(
+						(each) =>
+							questionOf(each) === one.name && <Answered key={each.name} home={home} permission={each} />,
+					)}
 					{ended.map(
 						(view) =>
 							view.messageId === one.name && <Running key={view.requestId} home={home} view={view} />,
@@ -109,6 +128,8 @@ export function Thread({ home, id }: { home: Home; id: string }): VNode {
 	const open = home.openRequests(id);
 	const running = open.filter((view) => isRunning(view.state));
 	const all = home.records.messages(id);
+	const asked = home.records.permissionsOf(id);
+	const questions = asked.filter((one) => one.fields.state === "open");
 	const entries = home.writer.outbox
 		.of(id)
 		.filter((entry) =>
@@ -129,20 +150,27 @@ export function Thread({ home, id }: { home: Home; id: string }): VNode {
 						home={home}
 						messages={all.slice(-shown).filter((one) => isShown(home, one))}
 						ended={open.filter((view) => !isRunning(view.state))}
+						asked={asked.filter((one) => one.fields.state !== "open")}
 						onActions={(message) => setSheet({ what: "message", name: message.name })}
 					/>
 					{running.map((view) => (
 						<Running key={view.requestId} home={home} view={view} />
+					))}
+					{questions.map((one) => (
+						<Question key={one.name} home={home} permission={one} />
 					))}
 					{entries.map((entry) => (
 						<Waiting key={entry.id} home={home} entry={entry} />
 					))}
 				</div>
 			</div>
+			<p class="unseen" role="alert">
+				{questions[0] && questionText(home, questions[0])}
+			</p>
 			<div class="strips">
 				{isAway && (
 					<button type="button" class="toend" onClick={toEnd}>
-						Latest ↓
+						{questions.length > 0 ? "A question" : "Latest"} ↓
 					</button>
 				)}
 				<AutoLine home={home} show={setSheet} />
