@@ -1,11 +1,14 @@
-/* What it costs to decide who may go: the bare limiter, and the relay with many requests waiting for one limit.
+/* What it costs to decide who may go, and who may try again: the bare limiter, the relay with many requests waiting for one
+ * limit, and as many turns that fail.
  *
  *     bench_limits [--waiting 10000] [--per-minute 1000] [--minutes 200]
  *
- * Prints {"waiting","askNs","decisions","decisionNs","admitNs"}. askNs is one question to a full account, with its answer
- * when to ask again. decisionNs is one request that the relay lets go while --waiting wait: clock, turns, gate, limiter
- * and the making of the claim; as many are admitted anew in their places, at admitNs each. Everything on a clock of the
- * bench's own and without a store, so that nothing else is measured. */
+ * Prints {"waiting","askNs","decisions","decisionNs","admitNs","retries","retryNs","drawNs"}. askNs is one question to a full
+ * account, with its answer when to ask again. decisionNs is one request that the relay lets go while --waiting wait: clock,
+ * turns, gate, limiter and the making of the claim; as many are admitted anew in their places, at admitNs each. retryNs is
+ * one turn of --waiting that ends in a failure: whether it is tried again, when, with which model. drawNs is the random
+ * number of its wait alone. Everything on a clock of the bench's own and without a store, so that nothing else is
+ * measured. */
 #include <sys/queue.h>
 
 #include "gear/args.h"
@@ -168,6 +171,65 @@ static double ask_ns(const struct bench *b)
 	return sum != 0 ? (double)(t1 - t0) / TIMES : 0;
 }
 
+/* ---- trying again -------------------------------------------------------------------------------------------------- */
+
+struct tries {
+	struct rng rng;
+	int64_t again, over;
+	double retry_ns, draw_ns;
+};
+
+/* All turns are called and fail, each in one of five ways; those that are given up make room for new ones. */
+static void fail_all(struct bench *b, struct tries *t, struct turn *turns, size_t n)
+{
+	static const struct turn_end ways[] = {
+		{.fail = FAIL_RATE, .retryable = true, .retry_after_ms = 500},
+		{.fail = FAIL_OVERLOADED, .retryable = true},
+		{.fail = FAIL_SERVER, .retryable = true},
+		{.fail = FAIL_NETWORK, .retryable = true, .has_fallback = true},
+		{.fail = FAIL_AUTH},
+	};
+	bool falls_back;
+	const char *why;
+	for (size_t i = 0; i < n; i++) turn_begin(&turns[i], turns[i].attempt + 1, b->now);
+	int64_t t0 = now_ns();
+	for (size_t i = 0; i < n; i++)
+		(void)turn_ended(&turns[i], &ways[i % ARRAY_LEN(ways)], &b->limits, &t->rng, b->now, &falls_back, &why);
+	t->retry_ns += (double)(now_ns() - t0);
+	for (size_t i = 0; i < n; i++) {
+		if (turns[i].phase == TURN_BACKOFF) {
+			t->again++;
+			continue;
+		}
+		t->over++;
+		turn_release(&turns[i]);
+		turn_init(&turns[i], 0, 0, &b->limits);
+	}
+}
+
+static struct tries try_again(struct bench *b, size_t n)
+{
+	enum { ROUNDS = 200 };
+	struct tries t = {0};
+	struct turn *turns = xcalloc(n, sizeof *turns);
+	uint64_t sum = 0;
+	rng_seed(&t.rng, 1);
+	for (size_t i = 0; i < n; i++) turn_init(&turns[i], 0, 0, &b->limits);
+	for (int i = 0; i < ROUNDS; i++) {
+		fail_all(b, &t, turns, n);
+		b->now.wall_ms += STEP_MS;
+		b->now.boot_ms += STEP_MS;
+	}
+	int64_t t0 = now_ns();
+	for (size_t i = 0; i < ROUNDS * n; i++) sum += rng_below(&t.rng, (uint64_t)b->limits.backoff_ms);
+	t.draw_ns = sum != 0 ? (double)(now_ns() - t0) / (double)(ROUNDS * n) : 0;
+	t.retry_ns /= (double)(ROUNDS * n);
+	if (t.again == 0 || t.over == 0) die(70, "every failed turn was treated alike");
+	for (size_t i = 0; i < n; i++) turn_release(&turns[i]);
+	free(turns);
+	return t;
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = {argc, argv, 0};
@@ -204,9 +266,12 @@ int main(int argc, char **argv)
 		admit_ns += now_ns() - t0;
 		decisions += went;
 	}
-	printf("{\"waiting\":%lld,\"askNs\":%.0f,\"decisions\":%lld,\"decisionNs\":%.0f,\"admitNs\":%.0f}\n",
+	struct tries tries = try_again(&b, (size_t)waiting);
+	printf("{\"waiting\":%lld,\"askNs\":%.0f,\"decisions\":%lld,\"decisionNs\":%.0f,\"admitNs\":%.0f,"
+	       "\"retries\":%lld,\"retryNs\":%.1f,\"drawNs\":%.1f}\n",
 	       (long long)waiting, ask_ns(&b), (long long)decisions, (double)spent_ns / (double)MAX(decisions, 1),
-	       (double)admit_ns / (double)MAX(decisions, 1));
+	       (double)admit_ns / (double)MAX(decisions, 1), (long long)(tries.again + tries.over), tries.retry_ns,
+	       tries.draw_ns);
 	relay_halt(b.relay);
 	relay_free(b.relay);
 	free(b.ops);

@@ -55,17 +55,22 @@ function streamArgs(dialect, tokens) {
 	return { dialect, stream: file(`${dialect}.stream`, answerOf(dialect, said)), text: file(`${dialect}.text`, said.join("")) };
 }
 
-// A token's way from the socket to its delta, each one woken up for.
+// A token's way from the socket to its delta, each one woken up for; and what waking up and reading costs by itself.
 async function tokens() {
+	const bare = [];
 	for (const dialect of names) {
 		const args = { ...streamArgs(dialect, 350), streams: 64, rate: 100, seconds: 2 };
 		const all = await times(ROUNDS, async () => ({
 			ours: await program("streams", { ...args, how: "ours" }),
 			curl: await program("streams", { ...args, how: "curl" }),
+			bare: await program("streams", { ...args, how: "bare" }),
 		}));
+		bare.push(...all);
 		row(`${dialect}: processor time per streamed token, transport and dialect`, middle(all, (r) => r.ours.cpuUsPerToken),
 			"µs", 10, ["libcurl alone", middle(all, (r) => r.curl.cpuUsPerToken)], all);
 	}
+	row("of that, being woken up and one recv, which no reader is below", middle(bare, (r) => r.bare.cpuUsPerToken), "µs", null,
+		["libcurl alone", middle(bare, (r) => r.curl.cpuUsPerToken)], bare);
 }
 
 // A thousand answers at once on one thread.
@@ -108,11 +113,13 @@ async function stop() {
 	await one.ended;
 }
 
-// Who may go next, with ten thousand waiting.
+// Who may go next, and who may try again, with ten thousand waiting.
 async function limits() {
 	const all = await times(ROUNDS, () => program("limits", { waiting: 10_000 }));
 	row("limiter's decision, 10,000 waiting", middle(all, (r) => r.decisionNs) / 1e3, "µs", 1,
 		["a question to a full account", middle(all, (r) => r.askNs) / 1e3], all);
+	row("retry decision, 10,000 waiting", middle(all, (r) => r.retryNs) / 1e3, "µs", 1,
+		["its random number alone", middle(all, (r) => r.drawNs) / 1e3], all);
 }
 
 await measure("models", { parse, tokens, many, stop, limits });

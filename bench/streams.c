@@ -4,11 +4,12 @@
  *
  * A child of this program serves the body of --stream to every call, an event at a time, --rate of them a second on each
  * stream, all streams evenly out of step. This process reads them: `ours` with net/client and the dialect, every byte of
- * text compared with --text; `curl` with libcurl and epoll, which is the reference, and throws the bytes away. Processor
- * time and memory are this process's, from when all streams flow and for --seconds; then all are read to their end. FILE
- * must last longer than that. Prints {"how","streams","tokens","cpuUsPerToken","userUsPerToken","bytesEach",
- * "ended"}. */
+ * text compared with --text; `curl` with libcurl and epoll, which is the reference, and throws the bytes away; `bare` with
+ * epoll and recv, which is what waking up and reading costs by themselves. Processor time and memory are this process's,
+ * from when all streams flow and for --seconds; then all are read to their end. FILE must last longer than that. Prints
+ * {"how","streams","tokens","cpuUsPerToken","userUsPerToken","bytesEach","ended"}. */
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -24,6 +25,7 @@
 
 #define FILE_MAX ((size_t)64 << 20)
 #define LIMIT_NS (90 * NS_PER_SEC)
+#define READ_SIZE 8192 /* as net/client has it */
 
 /* ---- what is served ---------------------------------------------------------------------------------------------- */
 
@@ -295,14 +297,18 @@ static int curl_timer(CURLM *multi, long ms, void *ctx)
 	return 0;
 }
 
+/* More bytes of a stream: how many tokens they are, by the share of the body. */
+static void count_bytes(size_t *got, size_t n)
+{
+	if (*got == 0) run.flowing++;
+	run.tokens += (int64_t)((*got + n) * nevents / body.n) - (int64_t)(*got * nevents / body.n);
+	*got += n;
+}
+
 static size_t curl_bytes(char *p, size_t size, size_t n, void *ctx)
 {
-	size_t *got = ctx;
-
 	(void)p;
-	if (*got == 0) run.flowing++;
-	run.tokens += (int64_t)((*got + size * n) * nevents / body.n) - (int64_t)(*got * nevents / body.n);
-	*got += size * n;
+	count_bytes(ctx, size * n);
 	return size * n;
 }
 
@@ -352,6 +358,52 @@ static void read_curl(int port)
 	free(got);
 }
 
+/* ---- nothing but waking up and reading ------------------------------------------------------------------------------ */
+
+static int bare_open(int port, int epoll)
+{
+	static const char request[] = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) die(71, "no connection to the server");
+	if (send(fd, request, sizeof request - 1, 0) != sizeof request - 1) die(71, "no request to the server");
+	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+	(void)epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
+	return fd;
+}
+
+/* The body's bytes with the chunks' marks around them; the stream has ended when the last one is there. */
+static void bare_read(int fd, size_t *got)
+{
+	char piece[READ_SIZE];
+	ssize_t n = recv(fd, piece, sizeof piece, MSG_DONTWAIT);
+
+	if (n <= 0) die(70, "a stream broke off");
+	count_bytes(got, (size_t)n);
+	if (n >= 5 && memcmp(piece + n - 5, "0\r\n\r\n", 5) == 0) {
+		run.ended++;
+		close(fd);
+	}
+}
+
+static void read_bare(int port)
+{
+	struct epoll_event ready[256];
+	int epoll = epoll_create1(EPOLL_CLOEXEC), last = 0;
+
+	run.anon = proc_anon_bytes(getpid());
+	for (size_t i = 0; i < run.streams; i++) last = bare_open(port, epoll);
+	size_t *got = xcalloc((size_t)last + 1, sizeof *got);
+	while (run.ended < run.streams) {
+		int n = epoll_wait(epoll, ready, ARRAY_LEN(ready), 10);
+		for (int i = 0; i < n; i++) bare_read(ready[i].data.fd, &got[ready[i].data.fd]);
+		look();
+	}
+	free(got);
+}
+
 int main(int argc, char **argv)
 {
 	struct args args = {.argc = argc, .argv = argv};
@@ -377,9 +429,11 @@ int main(int argc, char **argv)
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	alarm(LIMIT_NS / NS_PER_SEC);
 	if (strcmp(how, "curl") == 0) read_curl(port);
+	else if (strcmp(how, "bare") == 0) read_bare(port);
 	else read_ours(d, port);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+	if (!run.measured) die(70, "the streams ended before the time was over: they are too short");
 	printf("{\"how\":\"%s\",\"streams\":%zu,\"tokens\":%lld,\"cpuUsPerToken\":%.3f,\"userUsPerToken\":%.3f,\"bytesEach\":%lld,"
 	       "\"ended\":%zu}\n",
 	       how, run.streams, (long long)run.tokens, run.user_us + run.kernel_us, run.user_us,

@@ -5,38 +5,34 @@
 
 #include "base/clock.h"
 
+#define FEW 16                   /* members that are walked over quicker than sorted */
+#define SMALL ((size_t)16 << 10) /* bytes of a text whose depth is looked at after it was read */
+
 static yyjson_val *val(const struct json *v) { return (yyjson_val *)(uintptr_t)v; }
 static const struct json *wrap(yyjson_val *v) { return (const struct json *)v; }
 
-/* More brackets than any depth that is allowed? Small documents, which are most, have so few that their depth need not be
- * looked at. Eight bytes at a time: 0x20 makes '{' of '[', and a byte that is 0 after the XOR is the only kind that
- * leaves its top bit clear. */
-static bool has_many_brackets(struct str t)
+/* Where the string that begins before `i` ends: at its quote, or with the text. A quote behind an odd number of backslashes
+ * belongs to it. */
+static size_t string_end(struct str t, size_t i)
 {
-	static const uint64_t low7 = 0x7f7f7f7f7f7f7f7f;
-	size_t i = 0, n = 0;
-	for (; t.n - i >= 8 && n <= JSON_DEPTH_MAX; i += 8) {
-		uint64_t w;
-		memcpy(&w, t.p + i, 8);
-		w = (w | 0x2020202020202020) ^ 0x7b7b7b7b7b7b7b7b;
-		w = ~(((w & low7) + low7) | w | low7);
-		n += (w >> 7) * 0x0101010101010101 >> 56; /* the sum of the eight bytes */
+	for (size_t from = i;; i++) {
+		const char *quote = memchr(t.p + i, '"', t.n - i);
+		if (quote == NULL) return t.n;
+		i = (size_t)(quote - t.p);
+		size_t slashes = 0;
+		while (i - slashes > from && t.p[i - slashes - 1] == '\\') slashes++;
+		if (slashes % 2 == 0) return i;
 	}
-	return n + (t.n - i) > JSON_DEPTH_MAX;
 }
 
 /* Depth by counting brackets outside of strings, before anything is allocated. */
 static bool too_deep(struct str t, size_t *where)
 {
 	int depth = 0;
-	bool in_string = false;
 	for (size_t i = 0; i < t.n; i++) {
 		char c = t.p[i];
-		if (in_string) {
-			if (c == '\\') i++;
-			else if (c == '"') in_string = false;
-		} else if (c == '"') {
-			in_string = true;
+		if (c == '"') {
+			i = string_end(t, i + 1);
 		} else if (c == '[' || c == '{') {
 			if (++depth > JSON_DEPTH_MAX) {
 				*where = i;
@@ -49,28 +45,81 @@ static bool too_deep(struct str t, size_t *where)
 	return false;
 }
 
+static struct str key_str(yyjson_val *key) { return str_n(unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)); }
+
+/* memcmp for names, which are so short that its call is the most of it. The last step may look at bytes once more. */
+static bool same(const char *p, const char *q, size_t n)
+{
+	uint64_t a, b;
+	uint32_t c, d;
+	size_t i = 0;
+	if (n >= sizeof a) {
+		for (; i < n; i += sizeof a) {
+			i = MIN(i, n - sizeof a);
+			memcpy(&a, p + i, sizeof a);
+			memcpy(&b, q + i, sizeof b);
+			if (a != b) return false;
+		}
+		return true;
+	}
+	if (n >= sizeof c) {
+		memcpy(&c, p, sizeof c);
+		memcpy(&d, q, sizeof d);
+		if (c != d) return false;
+		memcpy(&c, p + n - sizeof c, sizeof c);
+		memcpy(&d, q + n - sizeof d, sizeof d);
+		return c == d;
+	}
+	while (i < n && p[i] == q[i]) i++;
+	return i == n;
+}
+
+static bool is_key(yyjson_val *key, struct str name)
+{
+	return unsafe_yyjson_get_len(key) == name.n && same(unsafe_yyjson_get_str(key), name.p, name.n);
+}
+
 static int cmp_str(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
 
-/* True when a key stands twice. Few members are compared pair by pair; many are sorted. */
+static bool has_twins_among_many(yyjson_val *obj, size_t n, struct str *twin)
+{
+	struct str *keys = xmalloc(xmul(n, sizeof *keys));
+	size_t i, max;
+	yyjson_val *k, *v;
+	bool found = false;
+	yyjson_obj_foreach (obj, i, max, k, v) keys[i] = key_str(k);
+	qsort(keys, n, sizeof *keys, cmp_str);
+	for (size_t a = 1; a < n && !found; a++)
+		if ((found = str_eq(keys[a], keys[a - 1]))) *twin = keys[a];
+	free(keys);
+	return found;
+}
+
+/* One of 64 bits, by a key's length and two of its bytes. A string of the tree ends in NUL: an empty one has a byte too. */
+static uint64_t mark_of(struct str key)
+{
+	unsigned byte = (unsigned char)key.p[0], other = (unsigned char)key.p[key.n / 2];
+	return (uint64_t)1 << (((unsigned)key.n * 5 + byte + other * 3) & 63);
+}
+
+/* True when a key stands twice. Of few keys only those whose mark was there before are compared with the others. */
 static bool has_twin_keys(yyjson_val *obj, struct str *twin)
 {
-	size_t n = yyjson_obj_size(obj), i, max;
-	if (n < 2) return false;
-	struct str small[16], *keys = n <= ARRAY_LEN(small) ? small : xmalloc(xmul(n, sizeof *keys));
-	yyjson_val *k, *v;
-	yyjson_obj_foreach (obj, i, max, k, v) keys[i] = str_n(yyjson_get_str(k), yyjson_get_len(k));
-	bool found = false;
-	if (keys == small) {
-		for (size_t a = 1; a < n && !found; a++)
-			for (size_t b = 0; b < a && !found; b++)
-				if ((found = str_eq(keys[a], keys[b]))) *twin = keys[a];
-	} else {
-		qsort(keys, n, sizeof *keys, cmp_str);
-		for (size_t a = 1; a < n && !found; a++)
-			if ((found = str_eq(keys[a], keys[a - 1]))) *twin = keys[a];
-		free(keys);
+	size_t n = unsafe_yyjson_get_len(obj);
+	yyjson_val *first = unsafe_yyjson_get_first(obj), *k = first;
+	uint64_t seen = 0;
+	if (n > FEW) return has_twins_among_many(obj, n, twin);
+	for (size_t i = 0; i < n; i++, k = unsafe_yyjson_get_next(k + 1)) {
+		struct str key = key_str(k);
+		uint64_t mark = mark_of(key);
+		for (yyjson_val *b = first; (seen & mark) != 0 && b < k; b = unsafe_yyjson_get_next(b + 1)) {
+			if (!is_key(b, key)) continue;
+			*twin = key;
+			return true;
+		}
+		seen |= mark;
 	}
-	return found;
+	return false;
 }
 
 /* A number as it stood in the text. */
@@ -85,37 +134,39 @@ static double real_of(struct str digits)
 	return d;
 }
 
-/* Only an exponent or very many digits can be more than a double holds. */
+/* Only an exponent or very many digits can be more than a double holds. Of all that a number is made of, 'e' and 'E' alone
+ * have the bit 0x40. */
 static bool is_too_big(struct str digits)
 {
-	bool suspect =
-		digits.n > 300 || memchr(digits.p, 'e', digits.n) != NULL || memchr(digits.p, 'E', digits.n) != NULL;
-	return suspect && isinf(real_of(digits));
+	unsigned bits = 0;
+	if (digits.n < sizeof "1e309" - 1) return false;
+	for (size_t i = 0; i < digits.n; i++) bits |= (unsigned char)digits.p[i];
+	return (digits.n > 300 || (bits & 0x40) != 0) && isinf(real_of(digits));
 }
 
-/* What a value of the tree has that this reader does not take; recursion is bounded by JSON_DEPTH_MAX. */
-static enum err check_tree(yyjson_val *v, struct errinfo *info)
+/* What a document has that this reader does not take. Its values lie one behind the other, each container before what is in
+ * it. *brackets is how many of them are containers. */
+static enum err check_values(const yyjson_doc *doc, size_t *brackets, struct errinfo *info)
 {
-	size_t i, max;
-	yyjson_val *k, *child;
-	enum err e = OK;
-	if (yyjson_is_raw(v)) {
-		struct str d = digits_of(v);
-		if (is_too_big(d))
-			e = err_set(info, ERR_BAD_JSON, "no double can hold the number %.*s", (int)MIN(d.n, (size_t)60),
-				    d.p);
-	} else if (yyjson_is_obj(v)) {
-		struct str twin;
-		if (has_twin_keys(v, &twin))
+	yyjson_val *v = doc->root, *end = v + doc->val_read;
+	size_t containers = 0;
+	struct str s;
+	for (; v < end; v++) {
+		if (unsafe_yyjson_get_type(v) == YYJSON_TYPE_STR) continue;
+		if (unsafe_yyjson_is_ctn(v)) {
+			containers++;
+			if (!unsafe_yyjson_is_obj(v) || !has_twin_keys(v, &s)) continue;
 			return err_set(info, ERR_BAD_JSON, "the key \"%.*s\" stands twice in one object",
-				       (int)MIN(twin.n, (size_t)60), twin.p);
-		yyjson_obj_foreach (v, i, max, k, child)
-			if (e == OK) e = check_tree(child, info);
-	} else if (yyjson_is_arr(v)) {
-		yyjson_arr_foreach (v, i, max, child)
-			if (e == OK) e = check_tree(child, info);
+				       (int)MIN(s.n, (size_t)60), s.p);
+		}
+		if (!unsafe_yyjson_is_raw(v)) continue;
+		s = digits_of(v);
+		if (is_too_big(s))
+			return err_set(info, ERR_BAD_JSON, "no double can hold the number %.*s",
+				       (int)MIN(s.n, (size_t)60), s.p);
 	}
-	return e;
+	*brackets = containers;
+	return OK;
 }
 
 /* A document is made of the same memory as everything else. */
@@ -139,23 +190,73 @@ static void give(void *ctx, void *p)
 
 static const struct yyjson_alc memory = {take, grow, give, NULL};
 
-enum err json_parse(struct str text, struct json_doc **out, struct errinfo *info)
+/* The same, as far as it goes, in a room. Nothing is given back to it: it is used once. */
+static void *room_take(void *ctx, size_t n)
 {
-	size_t where;
-	*out = NULL;
-	if (has_many_brackets(text) && too_deep(text, &where))
-		return err_set(info, ERR_BAD_JSON, "nested deeper than %d at byte %zu", JSON_DEPTH_MAX, where);
+	struct json_room *room = ctx;
+	if (n > sizeof room->bytes - room->used) return xmalloc(n);
+	void *p = room->bytes + room->used;
+	room->used = MIN((room->used + n + 15) / 16 * 16, sizeof room->bytes);
+	return p;
+}
+
+static bool is_in_room(const struct json_room *room, const void *p)
+{
+	return (uintptr_t)p - (uintptr_t)room->bytes < sizeof room->bytes;
+}
+
+static void *room_grow(void *ctx, void *p, size_t old, size_t n)
+{
+	if (!is_in_room(ctx, p)) return xrealloc(p, n);
+	return memcpy(room_take(ctx, n), p, MIN(old, n));
+}
+
+static void room_give(void *ctx, void *p)
+{
+	if (!is_in_room(ctx, p)) free(p);
+}
+
+static enum err refuse_depth(size_t where, struct errinfo *info)
+{
+	return err_set(info, ERR_BAD_JSON, "nested deeper than %d at byte %zu", JSON_DEPTH_MAX, where);
+}
+
+/* The depth of a large text is looked at before a tree is made of it, which may be many times its size. A small one is read
+ * at once: when it is good it has as many brackets as containers, and mostly too few of them to be too deep. */
+static enum err parse(struct str text, const yyjson_alc *alc, struct json_doc **out, struct errinfo *info)
+{
+	size_t where, brackets = 0;
+	bool is_small = text.n <= SMALL;
 	yyjson_read_err e;
-	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(text.p ? text.p : ""), text.n, YYJSON_READ_NUMBER_AS_RAW,
-					   &memory, &e);
-	if (doc == NULL) return err_set(info, ERR_BAD_JSON, "not valid JSON at byte %zu: %s", e.pos, e.msg);
-	enum err bad = check_tree(yyjson_doc_get_root(doc), info);
+	*out = NULL;
+	if (text.p == NULL) text = STR("");
+	if (!is_small && too_deep(text, &where)) return refuse_depth(where, info);
+	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NUMBER_AS_RAW, alc, &e);
+	if (doc == NULL) {
+		if (is_small && too_deep(text, &where)) return refuse_depth(where, info);
+		return err_set(info, ERR_BAD_JSON, "not valid JSON at byte %zu: %s", e.pos, e.msg);
+	}
+	enum err bad = check_values(doc, &brackets, info);
+	if (bad == OK && is_small && brackets > JSON_DEPTH_MAX && too_deep(text, &where))
+		bad = refuse_depth(where, info);
 	if (bad != OK) {
 		yyjson_doc_free(doc);
 		return bad;
 	}
 	*out = (struct json_doc *)doc;
 	return OK;
+}
+
+enum err json_parse(struct str text, struct json_doc **out, struct errinfo *info)
+{
+	return parse(text, &memory, out, info);
+}
+
+enum err json_parse_in(struct json_room *room, struct str text, struct json_doc **out, struct errinfo *info)
+{
+	const struct yyjson_alc alc = {room_take, room_grow, room_give, room};
+	room->used = 0;
+	return parse(text, &alc, out, info);
 }
 
 void json_free(struct json_doc *doc) { yyjson_doc_free((yyjson_doc *)doc); }
@@ -167,23 +268,37 @@ const struct json *json_root(const struct json_doc *doc)
 
 enum json_type json_type(const struct json *v)
 {
-	switch (yyjson_get_type(val(v))) {
-	case YYJSON_TYPE_NULL: return JSON_NULL;
-	case YYJSON_TYPE_BOOL: return JSON_BOOL;
-	case YYJSON_TYPE_RAW: {
-		int64_t whole;
-		return str_to_int(digits_of(val(v)), &whole) ? JSON_INT : JSON_REAL;
-	}
-	case YYJSON_TYPE_STR: return JSON_STR;
-	case YYJSON_TYPE_ARR: return JSON_ARR;
-	case YYJSON_TYPE_OBJ: return JSON_OBJ;
-	default: return JSON_NONE;
-	}
+	static const unsigned char types[8] = {
+		[YYJSON_TYPE_NULL] = JSON_NULL, [YYJSON_TYPE_BOOL] = JSON_BOOL, [YYJSON_TYPE_STR] = JSON_STR,
+		[YYJSON_TYPE_ARR] = JSON_ARR,   [YYJSON_TYPE_OBJ] = JSON_OBJ,
+	};
+	int64_t whole;
+	if (yyjson_is_raw(val(v))) return str_to_int(digits_of(val(v)), &whole) ? JSON_INT : JSON_REAL;
+	return (enum json_type)types[yyjson_get_type(val(v)) & 7];
 }
 
 const struct json *json_getn(const struct json *obj, struct str key)
 {
-	return wrap(yyjson_obj_getn(val(obj), key.p, key.n));
+	if (!yyjson_is_obj(val(obj))) return NULL;
+	yyjson_val *k = unsafe_yyjson_get_first(val(obj));
+	for (size_t left = unsafe_yyjson_get_len(val(obj)); left > 0; left--, k = unsafe_yyjson_get_next(k + 1))
+		if (is_key(k, key)) return wrap(k + 1);
+	return NULL;
+}
+
+void json_pick(const struct json *obj, const struct str *keys, size_t n, const struct json **out)
+{
+	for (size_t i = 0; i < n; i++) out[i] = NULL;
+	if (!yyjson_is_obj(val(obj))) return;
+	yyjson_val *k = unsafe_yyjson_get_first(val(obj));
+	for (size_t left = unsafe_yyjson_get_len(val(obj)); left > 0; left--, k = unsafe_yyjson_get_next(k + 1)) {
+		struct str key = key_str(k);
+		for (size_t i = 0; i < n; i++) {
+			if (keys[i].n != key.n || *keys[i].p != *key.p || !same(keys[i].p, key.p, key.n)) continue;
+			out[i] = wrap(k + 1);
+			break;
+		}
+	}
 }
 
 size_t json_len(const struct json *v)
@@ -245,8 +360,6 @@ bool json_next(struct json_iter *it)
 }
 
 /* ---- many members ----------------------------------------------------------------------------------------------- */
-
-#define FEW 16 /* members that are walked over quicker than sorted */
 
 struct json_member {
 	struct str key;

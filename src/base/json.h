@@ -22,6 +22,13 @@ struct json_doc;
 struct json; /* one value; NULL is "not there" and every function takes it */
 
 MUST_USE enum err json_parse(struct str text, struct json_doc **out, struct errinfo *info);
+/* The same in memory of the caller's, on its stack say, for small documents that come by the thousand; what finds no room
+ * there is allocated. One document at a time; it is freed like any other, before the room goes. */
+struct json_room {
+	_Alignas(16) char bytes[6 << 10]; /* not set to anything */
+	size_t used;
+};
+MUST_USE enum err json_parse_in(struct json_room *room, struct str text, struct json_doc **out, struct errinfo *info);
 void json_free(struct json_doc *doc);
 const struct json *json_root(const struct json_doc *doc);
 
@@ -31,6 +38,8 @@ static inline const struct json *json_get(const struct json *obj, const char *ke
 {
 	return json_getn(obj, str_c(key));
 }
+/* Several members in one walk: out[i] is the one with keys[i], which is not empty, and NULL when there is none. */
+void json_pick(const struct json *obj, const struct str *keys, size_t n, const struct json **out);
 size_t json_len(const struct json *v); /* members or elements; 0 for anything else */
 bool json_str(const struct json *v, struct str *out);
 bool json_int(const struct json *v, int64_t *out); /* JSON_INT, or a JSON_REAL that is whole and exact */

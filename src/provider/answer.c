@@ -223,32 +223,34 @@ void answer_head(struct answer *a, int status, struct str headers)
 
 static bool is_error(const struct json *root)
 {
+	static const struct str keys[] = {STR_INIT("error"), STR_INIT("object"), STR_INIT("type")};
+	const struct json *at[ARRAY_LEN(keys)];
 	struct str s;
-	enum json_type t = json_type(json_get(root, "error"));
-	return (t != JSON_NONE && t != JSON_NULL) ||
-	       (json_str(json_get(root, "object"), &s) && str_eq(s, STR("error"))) ||
-	       (json_str(json_get(root, "type"), &s) && str_eq(s, STR("error")));
+	json_pick(root, keys, ARRAY_LEN(keys), at);
+	return (at[0] != NULL && json_type(at[0]) != JSON_NULL) || (json_str(at[1], &s) && str_eq(s, STR("error"))) ||
+	       (json_str(at[2], &s) && str_eq(s, STR("error")));
 }
 
-static bool parse(struct answer *a, struct str text, struct json_doc **out)
+static bool parse(struct answer *a, struct json_room *room, struct str text, struct json_doc **out)
 {
-	if (json_parse(text, out, NULL) == OK) return json_type(json_root(*out)) == JSON_OBJ;
+	if (json_parse_in(room, text, out, NULL) == OK) return json_type(json_root(*out)) == JSON_OBJ;
 	buf_clear(&a->fixed);
 	text_repair_json(text, &a->fixed);
-	return json_parse(buf_str(&a->fixed), out, NULL) == OK && json_type(json_root(*out)) == JSON_OBJ;
+	return json_parse_in(room, buf_str(&a->fixed), out, NULL) == OK && json_type(json_root(*out)) == JSON_OBJ;
 }
 
 static bool on_event(void *ctx, struct sse_event ev)
 {
 	struct answer *a = ctx;
 	struct json_doc *doc = NULL;
+	struct json_room room;
 	if (a->done) return false;
 	if (str_eq(ev.data, STR("[DONE]"))) {
 		a->done = true;
 		return false;
 	}
 	if (ev.data.n == 0) return true;
-	if (!parse(a, ev.data, &doc)) {
+	if (!parse(a, &room, ev.data, &doc)) {
 		if (!is_loose(a)) answer_fail(a, FAIL_CUT, "the provider sent an event that is not a JSON object");
 		a->passed_over++;
 	} else if (!is_loose(a) && (str_eq(ev.name, STR("error")) || is_error(json_root(doc)))) {
@@ -310,7 +312,9 @@ enum feed answer_feed(struct answer *a, struct str piece)
 static void read_body(struct answer *a)
 {
 	struct json_doc *doc = NULL;
-	if (!parse(a, buf_str(&a->body), &doc)) answer_fail(a, FAIL_CUT, "the provider's answer is not complete JSON");
+	struct json_room room;
+	if (!parse(a, &room, buf_str(&a->body), &doc))
+		answer_fail(a, FAIL_CUT, "the provider's answer is not complete JSON");
 	else if (is_error(json_root(doc))) answer_fail_json(a, json_root(doc));
 	else if (a->style->whole == NULL || !a->style->whole(a, json_root(doc)))
 		answer_fail(a, FAIL_SERVER, "the provider's answer is JSON, but no answer of a model");

@@ -435,31 +435,34 @@ static void read_call(struct answer *a, const struct json *part, const struct js
 
 static void read_part(struct answer *a, const struct json *part, const struct json *response_id)
 {
+	enum { TEXT, THOUGHT, CALL, SIGNATURE };
+	static const struct str keys[] = {STR_INIT("text"), STR_INIT("thought"), STR_INIT("functionCall"),
+					  STR_INIT("thoughtSignature")};
+	const struct json *at[ARRAY_LEN(keys)];
 	struct state *s = answer_state(a);
-	const struct json *call = json_get(part, "functionCall"), *signature = json_get(part, "thoughtSignature");
 	struct str text = STR("");
 	bool thought = false;
-	if (json_type(call) == JSON_OBJ) {
-		read_call(a, part, call, response_id);
+	json_pick(part, keys, ARRAY_LEN(keys), at);
+	if (json_type(at[CALL]) == JSON_OBJ) {
+		read_call(a, part, at[CALL], response_id);
 		return;
 	}
-	(void)json_str(json_get(part, "text"), &text);
-	(void)json_bool(json_get(part, "thought"), &thought);
+	(void)json_str(at[TEXT], &text);
+	(void)json_bool(at[THOUGHT], &thought);
 	if (!thought && text.n > 0) s->said = true;
 	answer_say(a, thought ? ANSWER_THINKING : ANSWER_TEXT, text);
-	if (json_type(signature) != JSON_STR) return;
+	if (json_type(at[SIGNATURE]) != JSON_STR) return;
 	struct answer_part *p = answer_part(a, PART_THINKING, s->parts++);
 	if (p != NULL && thought) buf_add_str(&p->text, text); /* its bytes are counted already */
-	seal(a, p, signature);
+	seal(a, p, at[SIGNATURE]);
 }
 
 /* An end before anything was said is an error that says why; "OTHER" and a broken call may go better another time. */
-static void read_finish(struct answer *a, const struct json *candidate)
+static void read_finish(struct answer *a, const struct json *candidate, const struct json *reason)
 {
 	const struct state *s = answer_state(a);
 	struct str why, said = STR("");
-	if (!json_str(json_get(candidate, "finishReason"), &why) || str_eq(why, STR("FINISH_REASON_UNSPECIFIED")))
-		return;
+	if (!json_str(reason, &why) || str_eq(why, STR("FINISH_REASON_UNSPECIFIED"))) return;
 	bool stop = str_eq(why, STR("STOP")), filtered = false;
 	answer_finish(a, stop && s->called ? STR("tool_calls") : why, finish_words, ARRAY_LEN(finish_words));
 	if (s->said || stop || str_eq(why, STR("MAX_TOKENS"))) return;
@@ -473,11 +476,15 @@ static void read_finish(struct answer *a, const struct json *candidate)
 
 static void read_candidate(struct answer *a, const struct json *candidate, const struct json *response_id)
 {
+	enum { CONTENT, INDEX, REASON };
+	static const struct str keys[] = {STR_INIT("content"), STR_INIT("index"), STR_INIT("finishReason")};
+	const struct json *at[ARRAY_LEN(keys)];
 	int64_t index;
-	if (json_int(json_get(candidate, "index"), &index) && index != 0) return;
-	for (struct json_iter it = json_iter(json_get(json_get(candidate, "content"), "parts")); json_next(&it);)
+	json_pick(candidate, keys, ARRAY_LEN(keys), at);
+	if (json_int(at[INDEX], &index) && index != 0) return;
+	for (struct json_iter it = json_iter(json_get(at[CONTENT], "parts")); json_next(&it);)
 		read_part(a, it.val, response_id);
-	read_finish(a, candidate);
+	read_finish(a, candidate, at[REASON]);
 }
 
 static void read_feedback(struct answer *a, const struct json *feedback)
@@ -492,6 +499,7 @@ static void read_usage(struct answer *a, const struct json *usage)
 {
 	struct call_usage *u = answer_usage(a);
 	int64_t said = -1, thought = -1;
+	if (usage == NULL) return;
 	answer_count(json_get(usage, "promptTokenCount"), &u->input_tokens);
 	answer_count(json_get(usage, "cachedContentTokenCount"), &u->cache_read_tokens);
 	answer_count(json_get(usage, "candidatesTokenCount"), &said);
@@ -502,13 +510,16 @@ static void read_usage(struct answer *a, const struct json *usage)
 
 static void event(struct answer *a, struct str name, const struct json *root)
 {
-	const struct json *id = json_get(root, "responseId");
+	enum { ID, USAGE, CANDIDATES, FEEDBACK };
+	static const struct str keys[] = {STR_INIT("responseId"), STR_INIT("usageMetadata"), STR_INIT("candidates"),
+					  STR_INIT("promptFeedback")};
+	const struct json *at[ARRAY_LEN(keys)];
 	(void)name;
-	answer_request_id(a, id);
-	read_usage(a, json_get(root, "usageMetadata"));
-	for (struct json_iter it = json_iter(json_get(root, "candidates")); json_next(&it);)
-		read_candidate(a, it.val, id);
-	read_feedback(a, json_get(root, "promptFeedback"));
+	json_pick(root, keys, ARRAY_LEN(keys), at);
+	answer_request_id(a, at[ID]);
+	read_usage(a, at[USAGE]);
+	for (struct json_iter it = json_iter(at[CANDIDATES]); json_next(&it);) read_candidate(a, it.val, at[ID]);
+	read_feedback(a, at[FEEDBACK]);
 }
 
 static bool whole(struct answer *a, const struct json *root)

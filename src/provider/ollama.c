@@ -286,16 +286,18 @@ static void read_done(struct answer *a, const struct json *root)
 
 static void event(struct answer *a, struct str name, const struct json *root)
 {
-	(void)name;
+	enum { THINKING, CONTENT, CALLS };
+	static const struct str keys[] = {STR_INIT("thinking"), STR_INIT("content"), STR_INIT("tool_calls")};
+	const struct json *at[ARRAY_LEN(keys)];
 	struct state *st = answer_state(a);
-	const struct json *message = json_get(root, "message"), *content = json_get(message, "content");
 	struct str s;
 	bool done = false;
-	answer_say_json(a, ANSWER_THINKING, json_get(message, "thinking"));
-	answer_say_json(a, ANSWER_TEXT, content);
-	st->said = st->said || (json_str(content, &s) && s.n > 0);
-	for (struct json_iter it = json_iter(json_get(message, "tool_calls")); json_next(&it);)
-		read_tool_call(a, it.val);
+	(void)name;
+	json_pick(json_get(root, "message"), keys, ARRAY_LEN(keys), at);
+	answer_say_json(a, ANSWER_THINKING, at[THINKING]);
+	answer_say_json(a, ANSWER_TEXT, at[CONTENT]);
+	st->said = st->said || (json_str(at[CONTENT], &s) && s.n > 0);
+	for (struct json_iter it = json_iter(at[CALLS]); json_next(&it);) read_tool_call(a, it.val);
 	if (json_bool(json_get(root, "done"), &done) && done) read_done(a, root);
 }
 

@@ -242,10 +242,10 @@ static void say_content(struct answer *a, const struct json *content)
 static void read_usage(struct answer *a, const struct json *usage)
 {
 	struct call_usage *u = answer_usage(a);
-	const struct json *out = json_get(usage, "completion_tokens_details");
-	const struct json *in = json_get(usage, "prompt_tokens_details");
 	int64_t total = -1;
 	if (json_type(usage) != JSON_OBJ) return;
+	const struct json *out = json_get(usage, "completion_tokens_details");
+	const struct json *in = json_get(usage, "prompt_tokens_details");
 	answer_count(json_get(usage, "prompt_tokens"), &u->input_tokens);
 	answer_count(json_get(usage, "completion_tokens"), &u->output_tokens);
 	answer_count(json_get(usage, "total_tokens"), &total);
@@ -269,31 +269,45 @@ static void read_tool_call(struct answer *a, const struct json *call, int64_t nt
 	answer_part_add(a, &p->text, args);
 }
 
+static void read_delta(struct answer *a, const struct json *delta)
+{
+	enum { CONTENT, REFUSAL, THINKING, REASONING, CALLS };
+	static const struct str keys[] = {STR_INIT("content"), STR_INIT("refusal"), STR_INIT("reasoning_content"),
+					  STR_INIT("reasoning"), STR_INIT("tool_calls")};
+	const struct json *at[ARRAY_LEN(keys)];
+	int64_t nth = 0;
+	json_pick(delta, keys, ARRAY_LEN(keys), at);
+	answer_say_json(a, ANSWER_THINKING, json_type(at[THINKING]) == JSON_STR ? at[THINKING] : at[REASONING]);
+	say_content(a, at[CONTENT]);
+	answer_say_json(a, ANSWER_TEXT, at[REFUSAL]);
+	for (struct json_iter it = json_iter(at[CALLS]); json_next(&it);) read_tool_call(a, it.val, nth++);
+}
+
 static void read_choice(struct answer *a, const struct json *choice)
 {
-	int64_t index, nth = 0;
+	enum { INDEX, DELTA, MESSAGE, REASON };
+	static const struct str keys[] = {STR_INIT("index"), STR_INIT("delta"), STR_INIT("message"),
+					  STR_INIT("finish_reason")};
+	const struct json *at[ARRAY_LEN(keys)];
+	int64_t index;
 	struct str why;
-	if (json_int(json_get(choice, "index"), &index) && index != 0) return;
-	const struct json *delta = json_get(choice, "delta");
-	if (json_type(delta) != JSON_OBJ) delta = json_get(choice, "message");
-	const struct json *thinking = json_get(delta, "reasoning_content");
-	if (json_type(thinking) != JSON_STR) thinking = json_get(delta, "reasoning");
-	answer_say_json(a, ANSWER_THINKING, thinking);
-	say_content(a, json_get(delta, "content"));
-	answer_say_json(a, ANSWER_TEXT, json_get(delta, "refusal"));
-	for (struct json_iter it = json_iter(json_get(delta, "tool_calls")); json_next(&it);)
-		read_tool_call(a, it.val, nth++);
-	if (json_str(json_get(choice, "finish_reason"), &why))
-		answer_finish(a, why, finish_words, ARRAY_LEN(finish_words));
+	json_pick(choice, keys, ARRAY_LEN(keys), at);
+	if (json_int(at[INDEX], &index) && index != 0) return;
+	read_delta(a, json_type(at[DELTA]) == JSON_OBJ ? at[DELTA] : at[MESSAGE]);
+	if (json_str(at[REASON], &why)) answer_finish(a, why, finish_words, ARRAY_LEN(finish_words));
 }
 
 /* A chunk or a whole answer: they differ in `delta` and `message` only. */
 static void event(struct answer *a, struct str name, const struct json *root)
 {
+	enum { ID, USAGE, CHOICES };
+	static const struct str keys[] = {STR_INIT("id"), STR_INIT("usage"), STR_INIT("choices")};
+	const struct json *at[ARRAY_LEN(keys)];
 	(void)name;
-	answer_request_id(a, json_get(root, "id"));
-	read_usage(a, json_get(root, "usage"));
-	for (struct json_iter it = json_iter(json_get(root, "choices")); json_next(&it);) read_choice(a, it.val);
+	json_pick(root, keys, ARRAY_LEN(keys), at);
+	answer_request_id(a, at[ID]);
+	read_usage(a, at[USAGE]);
+	for (struct json_iter it = json_iter(at[CHOICES]); json_next(&it);) read_choice(a, it.val);
 }
 
 static bool whole(struct answer *a, const struct json *root)

@@ -48,9 +48,22 @@ static bool take_data(struct sse *s, struct str value, bool lasting)
 	return s->lone.n > 0 || buf_add_str(&s->data, value);
 }
 
+/* The value of a field of that name: behind the colon and one space, "" without a colon. */
+static bool is_field(struct str line, struct str name, struct str *value)
+{
+	if (*line.p != *name.p || !str_starts(line, name)) return false;
+	*value = str_n(line.p + name.n, line.n - name.n);
+	if (value->n == 0) return true;
+	if (*value->p != ':') return false;
+	size_t skip = value->n > 1 && value->p[1] == ' ' ? 2 : 1;
+	*value = str_n(value->p + skip, value->n - skip);
+	return true;
+}
+
 /* `lasting`: the line's bytes are there until the piece ends. */
 static bool take_line(struct sse *s, struct str line, bool lasting, sse_fn fn, void *ctx, bool *go)
 {
+	struct str value;
 	if (!s->after_first && str_starts(line, STR("\xef\xbb\xbf"))) line = str_n(line.p + 3, line.n - 3);
 	s->after_first = true;
 	if (line.n == 0) {
@@ -59,39 +72,40 @@ static bool take_line(struct sse *s, struct str line, bool lasting, sse_fn fn, v
 	}
 	if (*line.p == '{' && !s->has_data) s->bare = true;
 	if (s->bare) return take_data(s, line, lasting);
-	const char *colon = memchr(line.p, ':', line.n);
-	struct str field = line, value = STR("");
-	if (colon != NULL) {
-		field.n = (size_t)(colon - line.p);
-		value = str_n(colon + 1, line.n - field.n - 1);
-		if (str_starts(value, STR(" "))) value = str_n(value.p + 1, value.n - 1);
-	}
-	if (str_eq(field, STR("data"))) return take_data(s, value, lasting);
-	if (str_eq(field, STR("event"))) {
-		buf_clear(&s->name);
-		return buf_add_str(&s->name, value);
-	}
-	return true;
+	if (is_field(line, STR("data"), &value)) return take_data(s, value, lasting);
+	if (!is_field(line, STR("event"), &value)) return true;
+	buf_clear(&s->name);
+	return buf_add_str(&s->name, value);
 }
 
-/* Where the line at the front of `t` ends; t.n when it does not. *lf is the next LF, NULL when there is none: it is looked
- * for once and not for every line, so that a piece with many CR and few LF costs no more than another. */
-static size_t line_end(struct str t, const char **lf)
+/* A piece's next LF and next CR; its end when there is none. Each is looked for once and not for every line. */
+struct ends {
+	const char *lf, *cr;
+};
+
+static const char *find(struct str t, char c)
 {
-	if (*lf != NULL && *lf < t.p) *lf = memchr(t.p, '\n', t.n);
-	size_t n = *lf != NULL ? (size_t)(*lf - t.p) : t.n;
-	const char *cr = memchr(t.p, '\r', n);
-	return cr != NULL ? (size_t)(cr - t.p) : n;
+	const char *p = memchr(t.p, c, t.n);
+	return p != NULL ? p : t.p + t.n;
+}
+
+/* Where the line at the front of `t` ends; t.n when it does not. */
+static size_t line_end(struct str t, struct ends *next)
+{
+	if (next->lf < t.p) next->lf = find(t, '\n');
+	if (next->cr < t.p) next->cr = find(t, '\r');
+	return (size_t)(MIN(next->lf, next->cr) - t.p);
 }
 
 static enum err feed_lines(struct sse *s, struct str t, sse_fn fn, void *ctx, struct errinfo *info)
 {
-	const char *lf = t.n > 0 ? memchr(t.p, '\n', t.n) : NULL;
+	if (t.n == 0) return OK;
+	struct ends next = {find(t, '\n'), find(t, '\r')};
 	bool go = true;
 	while (go && t.n > 0) {
 		if (s->after_cr && t.p[0] == '\n') t = str_n(t.p + 1, t.n - 1);
 		s->after_cr = false;
-		size_t n = line_end(t, &lf);
+		size_t n = line_end(t, &next);
 		if (n == t.n) return buf_add_str(&s->line, t) ? OK : too_long(s, info);
 		s->after_cr = t.p[n] == '\r';
 		struct str line = str_n(t.p, n);

@@ -21,9 +21,14 @@ static bool parses(struct str text, struct errinfo *info)
 	/* A copy of exactly its size, so that reading past the end is seen. */
 	char *p = xmalloc(text.n);
 	struct json_doc *doc;
+	struct json_room room;
+	struct errinfo in_room = {0};
 	memcpy(p, text.p, text.n);
 	enum err e = json_parse(str_n(p, text.n), &doc, info);
 	assert_true(e == OK ? doc != NULL : doc == NULL && e == ERR_BAD_JSON && info->text[0] != '\0');
+	json_free(doc);
+	assert_int_equal(json_parse_in(&room, str_n(p, text.n), &doc, &in_room), e);
+	if (e != OK) assert_string_equal(in_room.text, info->text);
 	json_free(doc);
 	free(p);
 	return e == OK;
@@ -250,13 +255,29 @@ static void depth_ends_at_its_limit(void **state)
 		buf_release(&arr);
 		buf_release(&obj);
 	}
-	/* Brackets in strings do not nest. */
-	struct buf b = BUF_INIT(BUF_NO_LIMIT);
-	buf_add_char(&b, '"');
-	for (int i = 0; i < 1000; i++) buf_add_str(&b, STR("[{\\\""));
-	buf_add_char(&b, '"');
-	assert_true(parses(buf_str(&b), &info));
-	buf_release(&b);
+	/* Brackets in strings do not nest, however large the text is and whatever stands before a quote. */
+	for (int n = 10; n <= 100000; n *= 10) {
+		struct buf b = BUF_INIT(BUF_NO_LIMIT);
+		buf_add_str(&b, STR("[\"\\\\\",\""));
+		for (int i = 0; i < n; i++) buf_add_str(&b, STR("[{"));
+		for (int i = 0; i < n; i++) buf_add_str(&b, STR("[{\\\""));
+		buf_add_str(&b, STR("\",\"\\\\\\\"[\\\\\",[]]"));
+		assert_true(parses(buf_str(&b), &info));
+		buf_release(&b);
+	}
+}
+
+static void depth_is_named_also_where_the_text_is_no_json(void **state)
+{
+	(void)state;
+	for (size_t n = JSON_DEPTH_MAX; n <= 100000; n += n + 1) {
+		struct errinfo info = {0};
+		struct buf b = BUF_INIT(BUF_NO_LIMIT);
+		for (size_t i = 0; i < n; i++) buf_add_char(&b, '[');
+		assert_false(parses(buf_str(&b), &info));
+		assert_int_equal(strstr(info.text, "nested deeper than 64 at byte 64") != NULL, n > JSON_DEPTH_MAX);
+		buf_release(&b);
+	}
 }
 
 static void twin_keys_are_found_among_many(void **state)
@@ -272,6 +293,72 @@ static void twin_keys_are_found_among_many(void **state)
 		buf_release(&b);
 	}
 	assert_non_null(strstr(info.text, "k7919"));
+}
+
+static void keys_that_are_alike_are_no_twins(void **state)
+{
+	(void)state;
+	struct errinfo info = {0};
+	assert_true(parses(STR("{\"a\":1,\"q\":2,\"A\":3,\"Q\":4}"), &info));
+	assert_true(parses(STR("{\"abcdefgh1\":1,\"abcdefgh2\":2,\"abcdefgh\":3,\"abcd\":4,\"abce\":5}"), &info));
+	assert_false(parses(STR("{\"a\":1,\"q\":2,\"A\":3,\"q\":4}"), &info));
+	assert_non_null(strstr(info.text, "\"q\""));
+	assert_false(parses(STR("{\"abcdefghi\":1,\"abcdefghj\":2,\"abcdefghi\":3}"), &info));
+	assert_false(parses(STR("{\"\":1,\"x\":{\"\":1},\"\":2}"), &info));
+}
+
+/* Texts of every length up to some that the room can't hold, with more values than such texts mostly have. */
+static void a_room_holds_one_document_after_the_other(void **state)
+{
+	(void)state;
+	struct json_room room;
+	struct buf text = BUF_INIT(BUF_NO_LIMIT), again = BUF_INIT(BUF_NO_LIMIT);
+	for (size_t n = 1; n < 3000; n += 1 + n / 40) {
+		struct json_doc *doc;
+		buf_clear(&text);
+		buf_clear(&again);
+		for (size_t i = 0; i < n; i++) buf_add_str(&text, i == 0 ? STR("[0") : STR(",7"));
+		buf_add_char(&text, ']');
+		assert_int_equal(json_parse_in(&room, buf_str(&text), &doc, NULL), OK);
+		assert_int_equal(json_len(json_root(doc)), n);
+		json_write(&again, json_root(doc));
+		assert_true(str_eq(buf_str(&text), buf_str(&again)));
+		json_free(doc);
+	}
+	buf_release(&text);
+	buf_release(&again);
+}
+
+static void members_are_picked_in_one_walk(void **state)
+{
+	(void)state;
+	static const struct str keys[] = {
+		STR_INIT("b"),
+		STR_INIT("none"),
+		STR_INIT("a"),
+		STR_INIT("seventy--------------------------------------------------------------!"),
+		STR_INIT("lengthen1"),
+		STR_INIT("sixsix"),
+	};
+	const struct json *at[ARRAY_LEN(keys)];
+	struct json_doc *doc;
+	struct str s;
+	assert_int_equal(
+		json_parse(
+			STR("{\"a\":\"A\",\"c\":{\"none\":0},\"lengthen2\":1,\"sixsiy\":6,\"lengthen1\":\"L\",\"b\":\"B\","
+			    "\"seventy--------------------------------------------------------------!\":\"S\"}"),
+			&doc, NULL),
+		OK);
+	json_pick(json_root(doc), keys, ARRAY_LEN(keys), at);
+	static const char *const values[] = {"B", NULL, "A", "S", "L", NULL};
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		assert_ptr_equal(at[i], json_getn(json_root(doc), keys[i]));
+		assert_int_equal(at[i] != NULL, values[i] != NULL);
+		if (at[i] != NULL) assert_true(json_str(at[i], &s) && str_eq(s, str_c(values[i])));
+	}
+	json_pick(at[0], keys, ARRAY_LEN(keys), at); /* a string has no members */
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) assert_null(at[i]);
+	json_free(doc);
 }
 
 static void an_error_names_the_byte(void **state)
@@ -585,7 +672,11 @@ int main(void)
 		cmocka_unit_test(every_beginning_of_a_document_is_refused),
 		cmocka_unit_test(depth_is_seen_wherever_it_begins),
 		cmocka_unit_test(depth_ends_at_its_limit),
+		cmocka_unit_test(depth_is_named_also_where_the_text_is_no_json),
 		cmocka_unit_test(twin_keys_are_found_among_many),
+		cmocka_unit_test(keys_that_are_alike_are_no_twins),
+		cmocka_unit_test(a_room_holds_one_document_after_the_other),
+		cmocka_unit_test(members_are_picked_in_one_walk),
 		cmocka_unit_test(an_error_names_the_byte),
 		cmocka_unit_test(integers_are_exact_and_reals_stay_reals),
 		cmocka_unit_test(what_is_not_there_has_no_type),

@@ -43,6 +43,7 @@ static const struct {
 	{"event: lost\n\ndata: x\n\n", "|x;"},
 	{": a comment\n\n:\n\ndata: a\n: another\n\n", "|a;"},
 	{"id: 7\nretry: 100\nunknown: x\ndata: a\n\n", "|a;"},
+	{"dataset: x\neventual: y\ndat: z\ndata: a\n\n", "|a;"},
 	{"\xef\xbb\xbf"
 	 "data: a\n\n",
 	 "|a;"},
