@@ -13,6 +13,7 @@
 	X(asset_bytes,              "assetBytes",              64 << 20,     1024,        4LL << 30,    "bytes", "one attachment")       \
 	X(text_bytes,               "textBytes",               512 << 10,    1024,        8 << 20,      "bytes", "the text of one message") \
 	X(record_bytes,             "recordBytes",             768 << 10,    1024,        8 << 20,      "bytes", "the fields of one record") \
+	X(params_bytes,             "paramsBytes",             256 << 10,    256,         8 << 20,      "bytes", "params of one request, with its defaults") \
 	X(batch_records,            "batchRecords",            200,          1,           1000,         "records", "one record:save")    \
 	X(page_records,             "pageRecords",             200,          1,           1000,         "records", "one page of changes or of a query") \
 	X(answer_bytes,             "answerBytes",             2 << 20,      1024,        64 << 20,     "bytes", "the text of one answer from a provider") \
@@ -26,6 +27,7 @@
 	X(indexed_fields,           "indexedFields",           256,          1,           1024,         "fields", "fields of an application's record that are no list or object") \
 	X(unanswered_calls,         "unansweredCalls",         1024,         1,           100000,       "frames", "frames of one device that are not answered yet") \
 	X(joined_sessions,          "joinedSessions",          64,           1,           1000,         "sessions", "sessions one device is joined to") \
+	X(listing_pages,            "listingPages",            16,           1,           1000,         "pages", "pages of one provider's list of models that are read") \
 	X(running_per_provider,     "runningPerProvider",      64,           1,           4096,         "requests", "provider calls at once to one provider, unless the provider says otherwise") \
 	X(open_requests,            "openRequests",            256,          1,           100000,       "requests", "requests of one conversation that are not finished") \
 	X(attempts,                 "attempts",                5,            1,           100,          "attempts", "tries at one request before it fails; those that met a limiting or overloaded provider do not count") \

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "host/call_priv.h"
 #include "host/catalog.h"
+#include "provider/answer.h"
 #include "provider/cost.h"
 #include "provider/tokens.h"
 
@@ -51,19 +52,60 @@ void provider_call_cancel(struct provider_call *c)
 	call_leave(c);
 }
 
-/* The last callback. Usage that the provider did not tell is estimated; what it costs is known when its price is. */
+/* What the provider did not tell is estimated; what it costs is known when its price is. Of an answer that broke off some
+ * tell what it came to at its beginning, which is next to nothing. */
+static void settle_usage(const struct provider_call *c, bool broke_off, struct call_usage *u)
+{
+	struct str family = c->about != NULL ? c->about->family : STR_NONE;
+	int64_t output = tokens_of_weight(family, c->output_weight);
+	if (broke_off && u->output_tokens < output / 2) u->output_tokens = -1;
+	if (u->input_tokens < 0 || u->output_tokens < 0) u->estimated = true;
+	if (u->input_tokens < 0) u->input_tokens = c->input_estimate;
+	if (u->output_tokens < 0) u->output_tokens = output;
+	u->is_billed = u->cost_ticks >= 0;
+	u->cost_ticks = cost_of(u, model_price(c->about, clock_wall_ms()));
+}
+
+/* A cost is known when that of both is. */
+static void add_usage(struct call_usage *to, const struct call_usage *more)
+{
+	int64_t *const sums[] = {&to->input_tokens, &to->output_tokens, &to->thinking_tokens, &to->cache_read_tokens,
+				 &to->cache_write_tokens};
+	const int64_t add[] = {more->input_tokens, more->output_tokens, more->thinking_tokens, more->cache_read_tokens,
+			       more->cache_write_tokens};
+	for (size_t i = 0; i < ARRAY_LEN(sums); i++)
+		if (add[i] >= 0) *sums[i] = MAX(*sums[i], (int64_t)0) + add[i];
+	to->cost_ticks = to->cost_ticks < 0 || more->cost_ticks < 0 ? -1 : to->cost_ticks + more->cost_ticks;
+	to->estimated |= more->estimated;
+	to->is_billed &= more->is_billed;
+}
+
+static void add_summary(const struct provider_call *c, struct call_usage *u)
+{
+	if (!c->has_summary) return;
+	if (u->input_tokens < 0) *u = c->on_summary; /* nothing was asked after it */
+	else add_usage(u, &c->on_summary);
+}
+
+void call_summarised(struct provider_call *c, const struct call_usage *told)
+{
+	c->on_summary = *told;
+	settle_usage(c, false, &c->on_summary);
+	c->has_summary = true;
+	c->is_sent = false;
+	c->output_weight = 0;
+}
+
+/* The last callback. A call that failed before it said anything is taken for free, unless the provider says otherwise or
+ * it was Roost that gave it up. */
 void call_done(struct provider_call *c, struct call_outcome *o)
 {
+	struct call_usage *u = &o->usage;
 	if (c->is_over) return;
-	struct str family = c->about != NULL ? c->about->family : STR_NONE;
-	if (o->usage.input_tokens < 0 || o->usage.output_tokens < 0) {
-		o->usage.estimated = true;
-		if (o->usage.input_tokens < 0) o->usage.input_tokens = c->input_estimate;
-		if (o->usage.output_tokens < 0) o->usage.output_tokens = tokens_of_weight(family, c->output_weight);
-	}
-	o->usage.is_billed = o->usage.cost_ticks >= 0;
-	if (o->err == OK || !o->usage.estimated || c->got_text)
-		o->usage.cost_ticks = cost_of(&o->usage, model_price(c->about, clock_wall_ms()));
+	bool is_told = (u->input_tokens >= 0 && u->output_tokens >= 0) || u->cost_ticks >= 0;
+	if (o->err == OK || c->got_text || is_told || (c->was_cut && c->is_sent)) settle_usage(c, o->err != OK, u);
+	else *u = USAGE_UNKNOWN;
+	add_summary(c, u);
 	if (o->finish_reason.p == NULL) o->finish_reason = STR("");
 	call_end(c);
 	c->hooks.done(c->ctx, o);
@@ -71,12 +113,9 @@ void call_done(struct provider_call *c, struct call_outcome *o)
 
 void provider_call_used(const struct provider_call *c, struct call_usage *out)
 {
-	*out = USAGE_UNKNOWN;
-	if (!c->connected && !c->got_text) return;
-	out->estimated = true;
-	out->input_tokens = c->input_estimate;
-	out->output_tokens = tokens_of_weight(c->about != NULL ? c->about->family : STR(""), c->output_weight);
-	out->cost_ticks = cost_of(out, model_price(c->about, clock_wall_ms()));
+	*out = c->answer != NULL ? *answer_usage(c->answer) : USAGE_UNKNOWN;
+	if (c->is_sent || c->got_text) settle_usage(c, true, out);
+	add_summary(c, out);
 }
 
 int64_t call_now_ms(const struct provider_call *c) { return (int64_t)uv_now(c->owner->loop); }

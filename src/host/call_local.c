@@ -48,6 +48,7 @@ static void local_finish(struct provider_call *c, const struct local_fault *faul
 	if (fault != NULL) {
 		o.err = err_set(&o.info, fault->err, "local:test was asked to fail (params.error \"%s\")", fault->name);
 		o.info.retry_after_ms = fault->retry_after_ms;
+		o.fail = fail_of_err(o.err);
 		o.retryable = fault->retryable;
 		o.finish_reason = STR("");
 	}

@@ -57,10 +57,11 @@ struct provider_call {
 	bool paused;
 	bool complete; /* the provider said all it will say */
 	bool got_text;
-	bool begun;                    /* local: on_tick ran once */
-	bool silent;                   /* local: answers "…" */
-	int64_t started_ms, active_ms; /* loop time: the start; the last text, or the end of a pause */
-	int64_t input_estimate, output_weight, output_bytes, received_bytes;
+	bool begun;                            /* local: on_tick ran once */
+	bool silent;                           /* local: answers "…" */
+	int64_t started_ms, active_ms;         /* loop time: the start; the last text, or the end of a pause */
+	int64_t input_estimate, output_weight; /* of this stage */
+	int64_t output_bytes, received_bytes;
 	struct call_outcome early; /* err is set when the call fails before it begins */
 	TAILQ_ENTRY(provider_call) link;
 
@@ -70,9 +71,12 @@ struct provider_call {
 	struct http_call *http;
 	struct answer *answer;
 	struct buf summary;           /* of what doesn't fit the window, as it comes */
-	struct call_usage on_summary; /* what that cost */
+	struct call_usage on_summary; /* what that took */
+	bool has_summary;             /* … and that is known: it was made for this call */
 	struct call_context context;
 	bool summarising, connected;
+	bool is_sent;     /* in this stage: the provider has the request */
+	bool was_cut;     /* a limit of ours ended it */
 	int64_t stage_ms; /* loop time at which this stage (the summary, the answer) began */
 
 	/* an agent */
@@ -103,6 +107,8 @@ bool call_text(struct provider_call *c, enum answer_kind kind, struct str text);
 void call_fail_early(struct provider_call *c);
 /* The last callback. Usage that the provider did not tell is estimated. */
 void call_done(struct provider_call *c, struct call_outcome *o);
+/* A summary is made, and this much the provider told of what it took. The answer comes next. */
+void call_summarised(struct provider_call *c, const struct call_usage *told);
 /* A limit ends it. */
 void provider_call_fail(struct provider_call *c, enum err e, const char *what, int64_t limit, const char *key);
 

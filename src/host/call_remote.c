@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "host/call_priv.h"
+#include "provider/tokens.h"
 
 #define POLITE_MS 250 /* how long a complete answer's connection may take to end by itself */
 #define SUMMARY_BYTES ((size_t)64 << 10)
@@ -47,19 +48,8 @@ void summaries_free(struct providers *p)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-static void add_usage(struct call_usage *to, const struct call_usage *more)
-{
-	int64_t *const sums[] = {&to->input_tokens,      &to->output_tokens,      &to->thinking_tokens,
-				 &to->cache_read_tokens, &to->cache_write_tokens, &to->cost_ticks};
-	const int64_t add[] = {more->input_tokens,      more->output_tokens,      more->thinking_tokens,
-			       more->cache_read_tokens, more->cache_write_tokens, more->cost_ticks};
-	for (size_t i = 0; i < ARRAY_LEN(sums); i++)
-		if (add[i] > 0 && *sums[i] >= 0) *sums[i] += add[i];
-}
-
 static void finish(struct provider_call *c, struct call_outcome *o)
 {
-	add_usage(&o->usage, &c->on_summary);
 	o->context = c->context;
 	call_done(c, o);
 }
@@ -67,7 +57,7 @@ static void finish(struct provider_call *c, struct call_outcome *o)
 /* The summary is there: the next round. */
 static void go_on(struct provider_call *c, const struct call_outcome *o)
 {
-	c->on_summary = o->usage;
+	call_summarised(c, &o->usage);
 	summary_keep(c->owner, prompt_made(c->prompt)->summary_key, buf_str(&c->summary));
 	prompt_set_summary(c->prompt, buf_str(&c->summary));
 	remote_let_go(c);
@@ -103,6 +93,7 @@ void provider_call_fail(struct provider_call *c, enum err e, const char *what, i
 	struct call_outcome o = {.usage = USAGE_UNKNOWN, .retryable = err_retryable(e)};
 	o.err = err_set(&o.info, e, "%s (limits.%s: %lld)", what, key, (long long)limit);
 	o.fail = fail_of_err(e);
+	c->was_cut = true;
 	if (c->answer != NULL) remote_end(c, e, &o.info);
 	else call_done(c, &o);
 }
@@ -154,7 +145,7 @@ static void on_connected(void *ctx)
 	struct provider_call *c = ctx;
 	call_enter(c);
 	if (c->hooks.connected != NULL && !c->connected) c->hooks.connected(c->ctx);
-	c->connected = true;
+	c->connected = c->is_sent = true;
 	call_leave(c);
 }
 
@@ -203,6 +194,7 @@ static bool on_answer_text(void *ctx, enum answer_kind kind, struct str text)
 	if (!c->summarising) return call_text(c, kind, text);
 	c->got_text = true;
 	c->active_ms = call_now_ms(c);
+	c->output_weight += tokens_weigh(text);
 	return kind == ANSWER_THINKING || buf_add_str(&c->summary, text);
 }
 

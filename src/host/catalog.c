@@ -20,9 +20,8 @@
 #include "base/log.h"
 #include "base/near.h"
 #include "host/call_priv.h"
-#include "provider/listing.h"
+#include "host/lister.h"
 
-#define LOOK_MS 10000 /* a listing takes this long at most */
 #define OWN_BYTES_MAX ((size_t)1 << 20)
 #define INFOS_MAX 20000
 #define NEAR_MAX 3
@@ -52,13 +51,11 @@ struct shelf {
 	struct arena memory;
 	struct listed *list;
 	size_t n;
-	bool was_read;          /* list is what it told last */
-	int64_t asked_boot_ms;  /* when it was asked last; INT64_MIN never */
-	int64_t read_wall_ms;   /* when it told; 0 never */
-	char error[160];        /* why it did not; "" it did */
-	struct http_call *http; /* it is being asked */
-	int status;
-	struct buf body;
+	bool was_read;         /* list is what it told last */
+	int64_t asked_boot_ms; /* when it was asked last; INT64_MIN never */
+	int64_t read_wall_ms;  /* when it told; 0 never */
+	char error[160];       /* why it did not, or not all of them; "" it did */
+	struct lister *lister; /* it is being asked */
 };
 
 struct waiter {
@@ -72,7 +69,7 @@ struct rule {
 };
 
 struct catalog {
-	pthread_mutex_t lock; /* what another thread reads: served, infos, and of a shelf http and was_read */
+	pthread_mutex_t lock; /* what another thread reads: served, infos, and of a shelf lister and was_read */
 	struct providers *providers;
 	struct models *models;
 	struct str default_model;
@@ -203,10 +200,10 @@ static void make_served(struct catalog *c)
 	}
 }
 
-static void set_http(struct shelf *s, struct http_call *http)
+static void set_lister(struct shelf *s, struct lister *l)
 {
 	pthread_mutex_lock(&s->owner->lock);
-	s->http = http;
+	s->lister = l;
 	pthread_mutex_unlock(&s->owner->lock);
 }
 
@@ -237,88 +234,44 @@ static void tell_waiters(struct catalog *c)
 	}
 }
 
-static void take_list(struct shelf *s)
+/* What it told becomes what it serves. */
+static void take_list(struct shelf *s, struct told *told)
 {
-	struct arena memory = {0};
-	struct listed *list;
-	size_t n;
-	struct errinfo why = {0};
-	const struct provider *p = &s->owner->providers->list[s->provider];
-	enum err e = listing_read(p->dialect, buf_str(&s->body), &memory, &list, &n, &why);
-	if (e != OK) {
-		(void)snprintf(s->error, sizeof s->error, "%s", err_sentence(&why, e));
-		arena_clear(&memory);
-		return;
-	}
 	pthread_mutex_lock(&s->owner->lock);
 	arena_clear(&s->memory);
-	s->memory = memory;
-	s->list = list;
-	s->n = n;
+	s->memory = told->memory;
+	s->list = told->list;
+	s->n = told->n;
 	s->was_read = true;
 	make_served(s->owner);
 	pthread_mutex_unlock(&s->owner->lock);
-	s->error[0] = '\0';
+	told->memory = (struct arena){0};
 	s->read_wall_ms = clock_wall_ms();
-	log_info("%s serves %zu models", p->name, n);
+	log_info("%s serves %zu models", s->owner->providers->list[s->provider].name, s->n);
 }
 
-static void on_listed(void *ctx, enum err e, const struct errinfo *info)
+static void on_told(void *ctx, struct told *told)
 {
 	struct shelf *s = ctx;
 	struct catalog *c = s->owner;
-	set_http(s, NULL);
-	if (e != OK) (void)snprintf(s->error, sizeof s->error, "%s", err_sentence(info, e));
-	else if (s->body.failed) (void)snprintf(s->error, sizeof s->error, "the answer is too long");
-	else if (s->status != 200) (void)snprintf(s->error, sizeof s->error, "the answer has status %d", s->status);
-	else take_list(s);
+	bool has_list = told->list != NULL;
+	set_lister(s, NULL);
+	memcpy(s->error, told->error, sizeof s->error);
 	if (s->error[0] != '\0')
-		log_warn("%s did not tell its models: %s", c->providers->list[s->provider].name, s->error);
-	buf_release(&s->body);
+		log_warn("%s did not tell %s models: %s", c->providers->list[s->provider].name,
+			 has_list ? "all its" : "its", s->error);
+	if (has_list) take_list(s, told);
 	if (--c->nasking == 0) tell_waiters(c);
-}
-
-static void on_head(void *ctx, int status, struct str headers)
-{
-	(void)headers;
-	((struct shelf *)ctx)->status = status;
-}
-
-static void on_body(void *ctx, struct str piece)
-{
-	struct shelf *s = ctx;
-	if (buf_add_str(&s->body, piece)) return;
-	http_call_cancel(s->http);
-	on_listed(s, OK, NULL);
 }
 
 static void ask_shelf(struct shelf *s)
 {
 	struct catalog *c = s->owner;
-	const struct provider *p = &c->providers->list[s->provider];
-	struct wire_request r;
-	if (!listing_request(p->dialect, str_c(p->base_url), str_c(p->key), &r)) return;
-	struct http_call_spec spec = {
-		.method = r.method,
-		.url = r.url,
-		.headers = (const char *const *)r.headers,
-		.body = STR_NONE,
-		.connect_ms = c->providers->limits->connect_ms,
-		.total_ms = LOOK_MS,
-		.allow_private = p->allow_private,
-		.proxy = p->proxy,
-		.head = on_head,
-		.body_data = on_body,
-		.done = on_listed,
-		.ctx = s,
-	};
+	struct lister *l = lister_start(c->providers, &c->providers->list[s->provider], on_told, s);
 	s->asked_boot_ms = clock_boot_ms();
-	s->status = 0;
 	s->error[0] = '\0';
-	buf_init(&s->body, LISTING_BYTES_MAX);
-	c->nasking++;
-	set_http(s, http_call_start(c->providers->http, &spec));
-	wire_request_release(&r);
+	c->nasking += l != NULL;
+	set_lister(s, l);
 }
 
 bool catalog_look(struct catalog *c, int64_t max_age_ms, void (*done)(void *ctx), void *ctx)
@@ -330,7 +283,7 @@ bool catalog_look(struct catalog *c, int64_t max_age_ms, void (*done)(void *ctx)
 		const struct provider *p = &c->providers->list[i];
 		bool tells = p->source == SOURCE_REMOTE && p->models == NULL;
 		bool due = s->asked_boot_ms == INT64_MIN || now - s->asked_boot_ms >= max_age_ms;
-		if (tells && due && s->http == NULL) ask_shelf(s);
+		if (tells && due && s->lister == NULL) ask_shelf(s);
 	}
 	if (c->nasking == 0) return false;
 	if (done == NULL) return true;
@@ -424,7 +377,7 @@ static bool resolve_first(const struct catalog *c, struct resolved *out)
 	out->by = BY_DEFAULT;
 	for (size_t i = 1; i < c->providers->n; i++) {
 		const struct shelf *s = &c->shelves[i];
-		if (s->http != NULL && !s->was_read) return false;
+		if (s->lister != NULL && !s->was_read) return false;
 		for (size_t k = 0; k < c->nserved; k++) {
 			const struct served *at = &c->served[k];
 			bool is_sure = at->is_listed || c->providers->list[i].models != NULL;
@@ -744,9 +697,8 @@ void catalog_stop(struct catalog *c)
 	c->stopped = true;
 	for (size_t i = 0; i < c->providers->n; i++) {
 		struct shelf *s = &c->shelves[i];
-		if (s->http != NULL) http_call_cancel(s->http);
-		set_http(s, NULL);
-		buf_release(&s->body);
+		if (s->lister != NULL) lister_cancel(s->lister);
+		set_lister(s, NULL);
 	}
 	c->nasking = 0;
 	tell_waiters(c);

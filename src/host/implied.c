@@ -34,7 +34,8 @@ static enum err add_line(struct config *c, struct list *l, const char *line, str
 		return err_set(info, ERR_USAGE, "--provider: there are two of the name \"%.*s\"", (int)MIN(name.n, 64),
 			       name.p);
 	struct str url = str_c(equals + 1);
-	const struct provider_kind *k = kind_guess(url);
+	bool by_name;
+	const struct provider_kind *k = kind_of_line(name, url, &by_name);
 	char *whole = kind_complete_url(k, url);
 	struct provider_config *p = add(l);
 	*p = (struct provider_config){
@@ -45,8 +46,8 @@ static enum err add_line(struct config *c, struct list *l, const char *line, str
 		.allow_private = str_starts(url, STR("http://")),
 	};
 	free(whole);
-	log_info("%s: by its address it is taken for the kind \"%s\", which speaks \"%s\"", p->name, k->name,
-		 k->dialect);
+	log_info("%s: by its %s it is taken for the kind \"%s\", which speaks \"%s\"", p->name,
+		 by_name ? "name" : "address", k->name, k->dialect);
 	return OK;
 }
 

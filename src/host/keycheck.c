@@ -143,7 +143,7 @@ static void ask(struct check *c)
 	const struct provider *p = c->provider;
 	struct providers *owner = c->owner->owner;
 	struct wire_request r;
-	if (!listing_request(p->dialect, str_c(p->base_url), str_c(p->key), &r)) {
+	if (!listing_request(p->dialect, str_c(p->base_url), str_c(p->key), STR(""), &r)) {
 		(void)snprintf(c->error, sizeof c->error, "there is no cheap way to ask it");
 		return;
 	}

@@ -95,6 +95,14 @@ const struct provider_kind *kind_guess(struct str url)
 	return kind_find(STR("compatible"));
 }
 
+const struct provider_kind *kind_of_line(struct str name, struct str url, bool *by_name)
+{
+	const struct provider_kind *k = kind_guess(url), *named = kind_find(name);
+	bool is_open = k->base_url[0] == '\0' && path_of(url).n == 0;
+	*by_name = is_open && named != NULL && named->is_local;
+	return *by_name ? named : k;
+}
+
 char *kind_complete_url(const struct provider_kind *k, struct str url)
 {
 	bool is_bare = scheme_len(url) > 0 && path_of(url).n == 0;

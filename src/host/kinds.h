@@ -21,6 +21,8 @@ extern const struct provider_kind provider_kinds[];
 const struct provider_kind *kind_find(struct str name); /* NULL: there is none of the name */
 /* Whose address this seems to be, by origin or port; never NULL: "compatible". */
 const struct provider_kind *kind_guess(struct str url);
+/* The same of an address that a person gave a name: a local kind's name says it where a bare address leaves it open. */
+const struct provider_kind *kind_of_line(struct str name, struct str url, bool *by_name);
 /* The address with the kind's path when it has none. Free it. */
 char *kind_complete_url(const struct provider_kind *k, struct str url);
 

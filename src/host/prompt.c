@@ -131,15 +131,14 @@ out:
 
 static enum err make_attachment(struct prompt *p, const struct json *part, struct call_part *out, struct errinfo *info)
 {
-	struct str bytes;
+	struct str bytes = STR("");
 	enum err e = read_attachment(p, get(part, "sha256"), &bytes, info);
 	if (e != OK) return e;
-	*out = (struct call_part){
-		.kind = PART_FILE, .name = get(part, "name"), .media_type = get(part, "mediaType"), .bytes = bytes};
+	*out = (struct call_part){.name = get(part, "name"), .media_type = get(part, "mediaType"), .bytes = bytes};
 	if (out->media_type.n == 0) out->media_type = STR("application/octet-stream");
 	if (out->name.n == 0) out->name = STR("attachment");
-	if (str_starts(out->media_type, STR("image/"))) out->kind = PART_IMAGE;
-	if (!str_starts(out->media_type, STR("text/")) && !str_eq(out->media_type, STR("application/json"))) return OK;
+	out->kind = attachment_kind(out->media_type);
+	if (out->kind != PART_TEXT) return OK;
 	struct buf text = BUF_INIT(BUF_NO_LIMIT);
 	buf_addf(&text, "%.*s:\n", STR_ARG(out->name));
 	text_repair(bytes, &text);
@@ -202,9 +201,9 @@ static enum err make_message(struct prompt *p, size_t nth, struct errinfo *info)
 
 /* ---- the window -------------------------------------------------------------------------------------------------- */
 
-static struct context_message weigh(const struct call_message *m, struct str family)
+static struct context_message weigh(const struct call_message *m, struct str family, struct str model)
 {
-	struct context_message c = {.tokens = tokens_message(family, m),
+	struct context_message c = {.tokens = tokens_message(family, model, m),
 				    .is_pinned = str_eq(m->role, STR("system")),
 				    .may_begin = str_eq(m->role, STR("user"))};
 	for (size_t i = 0; i < m->nparts; i++)
@@ -240,7 +239,7 @@ static enum err fit(struct prompt *p, struct errinfo *info)
 	enum context_rule rule = CONTEXT_DROP;
 	p->made.is_cut = p->spec.is_cut;
 	struct context_message *list = arena_alloc(&p->arena, xmul(MAX(p->nmessages, (size_t)1), sizeof *list));
-	for (size_t i = 0; i < p->nmessages; i++) list[i] = weigh(&p->messages[i], family);
+	for (size_t i = 0; i < p->nmessages; i++) list[i] = weigh(&p->messages[i], family, p->spec.model);
 	if (param_given(&p->params, P_CONTEXT)) (void)context_rule_parse(param_text(&p->params, P_CONTEXT), &rule);
 	if (about != NULL)
 		p->made.room = context_room(about->window, about->max_output, param_int(&p->params, P_MAX_TOKENS));
@@ -290,6 +289,7 @@ static enum err build_summary(struct prompt *p, struct errinfo *info)
 	sha256_add(h, p->spec.model);
 	sha256_add(h, buf_str(&text));
 	sha256_end(h, p->made.summary_key);
+	p->made.input_tokens = TOKENS_PER_MESSAGE + tokens_text(p->spec.about->family, buf_str(&text));
 	buf_addf(&options, "{\"maxTokens\":%lld}", (long long)summary_tokens(p));
 	struct call_message message = {.role = STR("user"), .text = buf_str(&text)};
 	struct provider_ask ask = {.base_url = p->spec.base_url,

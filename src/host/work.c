@@ -432,6 +432,7 @@ struct work *work_new(const struct work_options *o)
 				  .providers = terms,
 				  .seed = random_u64(),
 				  .budgets = o->budgets,
+				  .book = o->book,
 				  .provider_of = provider_of,
 				  .limits_of = limits_of,
 				  .effects = &effects,

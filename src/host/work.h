@@ -23,6 +23,7 @@ struct work_options {
 	struct providers *providers;
 	struct journal *journal;       /* NULL: none is kept */
 	const struct budgets *budgets; /* NULL: none */
+	const struct model_book *book; /* what estimated calls cost; NULL: not known */
 	struct str data_dir;           /* attachments are in its assets/ */
 	/* What devices are to see. */
 	void (*publish)(void *ctx, const struct delta *d);

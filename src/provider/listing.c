@@ -8,12 +8,14 @@ static const struct way {
 	const char *key_header; /* before the key */
 	const char *header;     /* another one that is needed; NULL none */
 	enum shape shape;
+	const char *after; /* what stands before the place where a page begins; NULL there is one page */
 } ways[] = {
-	{"openai", "/models", "Authorization: Bearer ", NULL, SHAPE_DATA},
-	{"openai-responses", "/models", "Authorization: Bearer ", NULL, SHAPE_DATA},
-	{"anthropic", "/v1/models?limit=1000", "x-api-key: ", "anthropic-version: 2023-06-01", SHAPE_DATA},
-	{"gemini", "/models?pageSize=1000", "x-goog-api-key: ", NULL, SHAPE_GEMINI},
-	{"ollama", "/api/tags", "Authorization: Bearer ", NULL, SHAPE_OLLAMA},
+	{"openai", "/models", "Authorization: Bearer ", NULL, SHAPE_DATA, NULL},
+	{"openai-responses", "/models", "Authorization: Bearer ", NULL, SHAPE_DATA, NULL},
+	{"anthropic", "/v1/models?limit=1000", "x-api-key: ", "anthropic-version: 2023-06-01", SHAPE_DATA,
+	 "&after_id="},
+	{"gemini", "/models?pageSize=1000", "x-goog-api-key: ", NULL, SHAPE_GEMINI, "&pageToken="},
+	{"ollama", "/api/tags", "Authorization: Bearer ", NULL, SHAPE_OLLAMA, NULL},
 };
 
 /* What stands in the names of models that make no text of a conversation. */
@@ -32,11 +34,31 @@ static const struct way *way_of(const struct dialect *d)
 	return NULL;
 }
 
-bool listing_request(const struct dialect *d, struct str base_url, struct str key, struct wire_request *out)
+/* A place is the provider's own word for it, and hostile. */
+static void add_escaped(struct buf *out, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		bool is_plain =
+			(c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '_';
+		if (is_plain) buf_add_char(out, (char)c);
+		else buf_addf(out, "%%%02X", c);
+	}
+}
+
+bool listing_request(const struct dialect *d, struct str base_url, struct str key, struct str after,
+		     struct wire_request *out)
 {
 	const struct way *way = way_of(d);
+	struct buf path = BUF_INIT(BUF_NO_LIMIT);
 	if (way == NULL) return false;
-	wire_request_init(out, base_url, "%s", way->path);
+	buf_add_str(&path, str_c(way->path));
+	if (after.n > 0 && way->after != NULL) {
+		buf_add_str(&path, str_c(way->after));
+		add_escaped(&path, after);
+	}
+	wire_request_init(out, base_url, "%s", path.p);
+	buf_release(&path);
 	out->method = "GET";
 	wire_request_add_header(out, "Accept: application/json");
 	if (key.n > 0) wire_request_add_header(out, "%s%.*s", way->key_header, STR_ARG(key));
@@ -118,13 +140,23 @@ static bool read_one(const struct json *o, enum shape shape, struct arena *arena
 	return true;
 }
 
-enum err listing_read(const struct dialect *d, struct str body, struct arena *arena, struct listed **out, size_t *out_n,
+/* Anthropic says that there is more, and the last name is the place; Gemini says the place. */
+static struct str next_page(const struct way *way, const struct json *root, struct arena *arena)
+{
+	bool is_gemini = way->shape == SHAPE_GEMINI, has_more = is_gemini;
+	struct str place = STR("");
+	if (way->after == NULL) return place;
+	(void)json_bool(json_get(root, "has_more"), &has_more);
+	if (has_more) (void)json_str(json_get(root, is_gemini ? "nextPageToken" : "last_id"), &place);
+	return arena_str(arena, place);
+}
+
+enum err listing_read(const struct dialect *d, struct str body, struct arena *arena, struct listing *out,
 		      struct errinfo *info)
 {
 	const struct way *way = way_of(d);
 	struct json_doc *doc = NULL;
-	*out = NULL;
-	*out_n = 0;
+	*out = (struct listing){.next = STR("")};
 	if (way == NULL) return err_set(info, ERR_PROVIDER, "this dialect has no listing of models");
 	enum err e = json_parse(body, &doc, NULL);
 	const struct json *list = json_get(json_root(doc), way->shape == SHAPE_DATA ? "data" : "models");
@@ -133,10 +165,11 @@ enum err listing_read(const struct dialect *d, struct str body, struct arena *ar
 		goto out;
 	}
 	size_t n = 0, max = MIN(json_len(list), (size_t)LISTING_MAX);
-	*out = arena_alloc(arena, xmul(MAX(max, (size_t)1), sizeof **out));
+	out->list = arena_alloc(arena, xmul(MAX(max, (size_t)1), sizeof *out->list));
 	for (struct json_iter it = json_iter(list); n < max && json_next(&it);)
-		if (read_one(it.val, way->shape, arena, &(*out)[n])) n++;
-	*out_n = n;
+		if (read_one(it.val, way->shape, arena, &out->list[n])) n++;
+	out->n = n;
+	out->next = next_page(way, json_root(doc), arena);
 out:
 	json_free(doc);
 	return e;

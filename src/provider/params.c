@@ -105,6 +105,43 @@ static enum err check(const struct param_row *r, const struct json *v, struct er
 	return err_set(info, ERR_BAD_FIELD, "params.%s must be a number from %.0f to %.0f", r->name, r->lo, r->hi);
 }
 
+/* Whether to think, as "thinking", "thinkingBudget" or "effort" says: 1 yes, 0 no, -1 it is not given. */
+static int says_think(const struct params *p, enum param k)
+{
+	if (!param_given(p, k)) return -1;
+	if (k == P_THINKING_BUDGET) return param_int(p, k) > 0;
+	if (k == P_EFFORT) return !str_eq(param_text(p, k), STR("none"));
+	return !str_eq(param_thinking(p), STR("off"));
+}
+
+static void say_param(const struct params *p, enum param k, struct buf *out)
+{
+	buf_addf(out, "params.%s is ", param_rows[k].name);
+	if (k == P_THINKING_BUDGET) buf_addf(out, "%lld", (long long)param_int(p, k));
+	else buf_add_str(out, k == P_THINKING ? param_thinking(p) : param_text(p, k));
+}
+
+/* Thinking that is off beside an effort is left to the dialects: where an effort is not of thinking alone, it has a
+ * meaning. */
+static enum err check_thinking(const struct params *p, struct errinfo *info)
+{
+	static const enum param all[][2] = {
+		{P_THINKING, P_EFFORT}, {P_THINKING, P_THINKING_BUDGET}, {P_EFFORT, P_THINKING_BUDGET}};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		enum param a = all[i][0], b = all[i][1];
+		if (says_think(p, a) + says_think(p, b) != 1) continue;
+		if (a == P_THINKING && b == P_EFFORT && says_think(p, b) == 1) continue;
+		struct buf says = BUF_INIT(BUF_NO_LIMIT);
+		say_param(p, a, &says);
+		buf_add_str(&says, STR(", but "));
+		say_param(p, b, &says);
+		enum err e = err_set(info, ERR_BAD_FIELD, "%.*s; give one", STR_ARG(buf_str(&says)));
+		buf_release(&says);
+		return e;
+	}
+	return OK;
+}
+
 enum err params_read(const struct json *all, struct params *out, struct errinfo *info)
 {
 	*out = (struct params){.all = all};
@@ -121,7 +158,7 @@ enum err params_read(const struct json *all, struct params *out, struct errinfo 
 		if (e != OK) return e;
 		out->at[k] = it.val;
 	}
-	return OK;
+	return check_thinking(out, info);
 }
 
 struct str param_text(const struct params *p, enum param k)

@@ -58,7 +58,8 @@ struct params {
 	const struct json *all;             /* the object; NULL: none */
 };
 
-/* ERR_BAD_FIELD names the parameter, what was wrong and what it may be. `all` may be NULL. */
+/* ERR_BAD_FIELD names the parameter, what was wrong and what it may be, or the two of "thinking", "thinkingBudget" and
+ * "effort" of which one wants thinking and the other none. `all` may be NULL. */
 MUST_USE enum err params_read(const struct json *all, struct params *out, struct errinfo *info);
 /* The table's row of a member's name, PARAM_COUNT when it is an extra. */
 enum param param_find(struct str name);

@@ -65,6 +65,13 @@ enum fail fail_of_err(enum err e)
 	}
 }
 
+enum part_kind attachment_kind(struct str media_type)
+{
+	if (str_starts(media_type, STR("image/"))) return PART_IMAGE;
+	bool is_text = str_starts(media_type, STR("text/")) || str_eq(media_type, STR("application/json"));
+	return is_text ? PART_TEXT : PART_FILE;
+}
+
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
 static void add_paragraph(struct buf *out, struct str text)

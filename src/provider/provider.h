@@ -32,6 +32,9 @@ struct call_part {
 	bool is_error;         /* of a tool's result */
 };
 
+/* What an attachment of that media type is to a model; text goes out as text, under its name. */
+enum part_kind attachment_kind(struct str media_type);
+
 struct call_message {
 	struct str role, text;         /* "user", "assistant", "system" */
 	const struct call_part *parts; /* come after the text */

@@ -1,8 +1,9 @@
 #include "provider/tokens.h"
 
-/* A token weighs 1000 in the common measure. The families whose tokenizers differ much from it, and what they take for an
- * image: Anthropic (w × h / 750) and OpenAI (85 + 170 for each tile of 512²) at the largest size they look at, Google 258
- * for a tile, xAI 256 for a tile and at most 7 of them. */
+#include "provider/image.h"
+
+/* A token weighs 1000 in the common measure. The families whose tokenizers differ much from it, and what is taken for an
+ * image whose size can't be read: about what it is at the largest size that they look at. */
 static const struct family {
 	const char *name;
 	int64_t percent; /* of the common measure */
@@ -46,19 +47,23 @@ int64_t tokens_of_weight(struct str family, int64_t weight)
 
 int64_t tokens_text(struct str family, struct str text) { return tokens_of_weight(family, tokens_weigh(text)); }
 
-int64_t tokens_image(struct str family) { return find_family(family)->image; }
+int64_t tokens_image(struct str family, struct str model, struct str bytes)
+{
+	struct image_size size;
+	int64_t usual = find_family(family)->image;
+	return image_size(bytes, &size) ? image_tokens(family, model, size, usual) : usual;
+}
 
 int64_t tokens_file(struct str family, struct str media_type, struct str bytes)
 {
-	if (str_starts(media_type, STR("text/")) || str_eq(media_type, STR("application/json")))
-		return tokens_text(family, bytes);
+	if (attachment_kind(media_type) == PART_TEXT) return tokens_text(family, bytes);
 	return MAX((int64_t)(bytes.n / FILE_BYTES_PER_TOKEN), (int64_t)FILE_TOKENS_MIN);
 }
 
-static int64_t tokens_part(struct str family, const struct call_part *p)
+static int64_t tokens_part(struct str family, struct str model, const struct call_part *p)
 {
 	switch (p->kind) {
-	case PART_IMAGE: return tokens_image(family);
+	case PART_IMAGE: return tokens_image(family, model, p->bytes);
 	case PART_FILE: return tokens_text(family, p->name) + tokens_file(family, p->media_type, p->bytes);
 	case PART_TOOL_CALL:
 	case PART_TOOL_RESULT: return TOKENS_PER_MESSAGE + tokens_text(family, p->name) + tokens_text(family, p->text);
@@ -68,10 +73,10 @@ static int64_t tokens_part(struct str family, const struct call_part *p)
 	return tokens_text(family, p->text);
 }
 
-int64_t tokens_message(struct str family, const struct call_message *m)
+int64_t tokens_message(struct str family, struct str model, const struct call_message *m)
 {
 	int64_t n = TOKENS_PER_MESSAGE + tokens_text(family, m->text);
-	for (size_t i = 0; i < m->nparts; i++) n += tokens_part(family, &m->parts[i]);
+	for (size_t i = 0; i < m->nparts; i++) n += tokens_part(family, model, &m->parts[i]);
 	return n;
 }
 

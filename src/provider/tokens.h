@@ -17,14 +17,15 @@ int64_t tokens_weigh(struct str text);
 int64_t tokens_of_weight(struct str family, int64_t weight);
 int64_t tokens_text(struct str family, struct str text);
 
-/* One image, whatever its size: what providers make of one at the size they scale large ones to. */
-int64_t tokens_image(struct str family);
+/* One image: by its size in pixels and the vendor's rule (provider/image.h). What is no picture that can be read is taken
+ * for one of the size that large ones are scaled to. `model`: its name at the provider; may be "". */
+int64_t tokens_image(struct str family, struct str model, struct str bytes);
 /* A document: text by its text, anything else by its size (a page of PDF is about 50 KB and 2,000 tokens), at least one
  * page. */
 int64_t tokens_file(struct str family, struct str media_type, struct str bytes);
 
 #define TOKENS_PER_MESSAGE 4 /* the marks around it: role, begin, end */
-int64_t tokens_message(struct str family, const struct call_message *m);
+int64_t tokens_message(struct str family, struct str model, const struct call_message *m);
 /* What the parameters bring along: system prompt, tools, schema. */
 int64_t tokens_params(struct str family, const struct params *p);
 

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "device/session.h"
+#include "provider/cost.h"
+#include "provider/tokens.h"
 #include "relay/permission.h"
 #include "relay/view_load.h"
 
@@ -89,7 +91,7 @@ enum err cmd_claim_run(struct txn *t, struct store_op *op)
 	if (e == ERR_BUDGET) return fail_unclaimed(t, c, &r);
 	if (e == OK) e = view_load(t, c->context_bytes, &c->job);
 	if (e != OK) return e;
-	c->view_tokens = view_tokens(&c->job);
+	c->view_tokens = view_tokens(&c->job, STR_NONE);
 	c->too_long = c->most_tokens > 0 && c->view_tokens > c->most_tokens;
 	if (c->too_long) return err_set(&op->info, ERR_BAD_STATE, "the limits leave no room for this request now");
 	q->state = RQ_CLAIMED;
@@ -228,13 +230,38 @@ static enum err keep_agent(struct txn *t, const struct cmd_finish *c, const stru
 	return e == ERR_NOT_FOUND ? OK : e;
 }
 
-/* What the attempt cost. One that came to nothing and whose tokens nobody counted is taken for free. */
+/* Of an attempt whose call nobody saw the end of: its daemon died, or lost it. What it said went to the provider's account,
+ * and so did the view that it was said to, which is made once more. One that said nothing is taken for free. */
+static enum err estimate_usage(struct txn *t, struct cmd_finish *c)
+{
+	const struct request *q = &c->job.request;
+	struct call_usage *u = &c->usage;
+	bool is_known = u->input_tokens >= 0 || u->output_tokens >= 0 || u->cost_ticks >= 0;
+	if (is_known || c->text.n + c->thinking.n == 0) return OK;
+	struct job_info view = c->job;
+	enum err e = view_load(t, c->context_bytes, &view);
+	if (e != OK) return e;
+	const struct model_info *about = c->book != NULL ? c->book->about(c->book->ctx, q->serving) : NULL;
+	struct str family = about != NULL ? about->family : STR_NONE;
+	int64_t input = view_tokens(&view, family);
+	if (about != NULL && about->window > 0) input = MIN(input, about->window);
+	*u = (struct call_usage){.input_tokens = input,
+				 .output_tokens = tokens_text(family, c->text) + tokens_text(family, c->thinking),
+				 .thinking_tokens = -1,
+				 .cache_read_tokens = -1,
+				 .cache_write_tokens = -1,
+				 .cost_ticks = -1,
+				 .estimated = true};
+	u->cost_ticks = cost_of(u, model_price(about, txn_now_ms(t)));
+	return OK;
+}
+
+/* What the attempt cost. */
 static enum err enter_usage(struct txn *t, struct cmd_finish *c)
 {
 	struct request *q = &c->job.request;
 	const struct call_usage *u = &c->usage;
 	if (u->input_tokens < 0 && u->output_tokens < 0 && u->cost_ticks < 0) return OK;
-	if (c->err != OK && u->estimated && c->text.n + c->thinking.n == 0) return OK;
 	request_add_usage(q, u);
 	return budget_spend(t, c->job.user, q->serving, u);
 }
@@ -247,6 +274,7 @@ static enum err finish(struct txn *t, struct cmd_finish *c, struct record *r)
 	enum err e = look_at_session(t, &c->job, &session);
 	enum finish_as as = judge_end(c, session.is_killed);
 	const struct ending *end = &endings[as];
+	if (e == OK && was_running) e = estimate_usage(t, c);
 	if (e == OK && was_running) {
 		struct attempt_end a = {.times = c->times,
 					.outcome = end->outcome,

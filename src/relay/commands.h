@@ -131,7 +131,10 @@ struct cmd_finish {
 	struct str provider_id; /* the provider's own name for the call, "" unknown */
 	int waited_for;         /* pacing_why, and for how long, before it began */
 	int64_t waited_ms;
-	struct call_usage usage;
+	struct call_usage
+		usage; /* when nothing is known of it, what was said is estimated, and the view it was said to */
+	const struct model_book *book; /* for that: NULL, its price is not known */
+	int64_t context_bytes;
 	struct call_context context;
 	struct str finish_reason;
 	struct str parts;         /* of the reply, a JSON array; "" none */
@@ -206,8 +209,8 @@ struct cmd_request_get {
 };
 enum err cmd_request_get_run(struct txn *t, struct store_op *op);
 
-/* An estimate of what a view and its request's parameters come to, in tokens. */
-int64_t view_tokens(const struct job_info *job);
+/* An estimate of what a view and its request's parameters come to, in tokens; `family`: of the model, STR_NONE any. */
+int64_t view_tokens(const struct job_info *job, struct str family);
 
 /* The same inside other commands: of a record that is at hand, and by name. */
 MUST_USE enum err request_load(struct txn *t, const struct record *r, struct job_info *job);

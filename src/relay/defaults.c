@@ -126,7 +126,7 @@ static enum err settle_model(struct settling *s, struct settled *out)
 	out->model = name;
 	if (s->book == NULL) return OK;
 	enum err e = s->book->resolve(s->book->ctx, name, &meant, &why);
-	if (e == ERR_MODEL_UNKNOWN && q->may_be_unknown) return OK;
+	if (e == ERR_MODEL_UNKNOWN && q->fallback.n > 0) return OK;
 	if (e != OK) return wrong(s, &s->layers[i], e, err_sentence(&why, e));
 	out->model = arena_str(arena, str_c(meant.id));
 	if (str_eq(name, out->model)) return OK;
@@ -163,19 +163,69 @@ static void merge_params(const struct settling *s, struct buf *out)
 	jw_obj_end(&w);
 }
 
-/* Each layer by itself, so that a mistake is told with its place, and then what they come to for that model. */
+/* The message as far as a model may refuse it: its attachments' kinds. */
+static enum err read_attachments(const struct settling *s, struct call_message *out)
+{
+	struct json_doc *doc = NULL;
+	*out = (struct call_message){.role = STR("user"), .text = STR("")};
+	if (s->wanted->parts.n == 0) return OK;
+	enum err e = json_parse(s->wanted->parts, &doc, s->info);
+	struct call_part *list = arena_zalloc(txn_arena(s->t), xmul(json_len(json_root(doc)) + 1, sizeof *list));
+	for (struct json_iter it = json_iter(json_root(doc)); e == OK && json_next(&it);) {
+		struct str type = STR("");
+		if (json_get(it.val, "sha256") == NULL) continue;
+		(void)json_str(json_get(it.val, "mediaType"), &type);
+		list[out->nparts++].kind = attachment_kind(type);
+	}
+	out->parts = list;
+	json_free(doc);
+	return e;
+}
+
+static bool has_own_params(const struct settling *s, struct str model)
+{
+	return s->book != NULL && s->book->has_own_params(s->book->ctx, model);
+}
+
+static enum err check_model(const struct settling *s, struct str model, const struct json *all,
+			    const struct call_message *message, struct errinfo *info)
+{
+	struct params read;
+	if (has_own_params(s, model)) return OK;
+	enum err e = params_read(all, &read, info);
+	if (e != OK || s->book == NULL) return e;
+	return model_check(s->book->about(s->book->ctx, model), &read, message, 1, info);
+}
+
+static enum err check_fallback(const struct settling *s, const struct json *all, const struct call_message *message)
+{
+	struct json_doc *doc = NULL;
+	struct errinfo why = {0};
+	struct str model;
+	enum err e = s->wanted->fallback.n > 0 ? json_parse(s->wanted->fallback, &doc, s->info) : OK;
+	for (struct json_iter it = json_iter(json_root(doc)); e == OK && json_next(&it);) {
+		if (!json_str(it.val, &model)) continue;
+		e = check_model(s, model, all, message, &why);
+		if (e != OK)
+			(void)err_set(s->info, e, "the fallback model %.*s: %s", STR_ARG(model), err_sentence(&why, e));
+	}
+	json_free(doc);
+	return e;
+}
+
+/* Each layer by itself, so that a mistake is told with its place, and then what they come to for each of the models. */
 static enum err check_params(const struct settling *s, struct str model, const struct json *all)
 {
 	struct params read;
+	struct call_message message;
 	struct errinfo why = {0};
-	if (s->book != NULL && s->book->has_own_params(s->book->ctx, model)) return OK;
-	for (size_t i = 0; i < LAYERS; i++) {
-		enum err e = params_read(s->layers[i].params, &read, &why);
+	enum err e = read_attachments(s, &message);
+	for (size_t i = 0; i < LAYERS && e == OK && !has_own_params(s, model); i++) {
+		e = params_read(s->layers[i].params, &read, &why);
 		if (e != OK) return wrong(s, &s->layers[i], e, err_sentence(&why, e));
 	}
-	enum err e = params_read(all, &read, s->info);
-	if (e != OK || s->book == NULL) return e;
-	return model_check(s->book->about(s->book->ctx, model), &read, NULL, 0, s->info);
+	if (e == OK) e = check_model(s, model, all, &message, s->info);
+	return e == OK ? check_fallback(s, all, &message) : e;
 }
 
 static enum err settle_params(struct settling *s, struct settled *out)
@@ -185,10 +235,10 @@ static enum err settle_params(struct settling *s, struct settled *out)
 	enum err e = OK;
 	merge_params(s, &b);
 	out->params = b.n > 2 ? arena_str(txn_arena(s->t), buf_str(&b)) : STR("");
-	if (b.n > PARAMS_BYTES_MAX)
+	if (s->wanted->params_bytes > 0 && (int64_t)b.n > s->wanted->params_bytes)
 		e = err_set(s->info, ERR_TOO_LARGE,
-			    "with its defaults the request's \"params\" have %zu bytes; they may have %zu", b.n,
-			    PARAMS_BYTES_MAX);
+			    "with its defaults the request's \"params\" have %zu bytes; paramsBytes allows %lld", b.n,
+			    (long long)s->wanted->params_bytes);
 	if (e == OK) e = json_parse(buf_str(&b), &doc, s->info);
 	if (e == OK) e = check_params(s, out->model, json_root(doc));
 	json_free(doc);

@@ -21,7 +21,6 @@
 #include "store/store.h"
 
 #define PRESET_OF_USER STR("default")
-#define PARAMS_BYTES_MAX ((size_t)16384)
 
 /* What a model's name means now. */
 struct meant {
@@ -39,14 +38,16 @@ struct model_book {
 
 /* What a request says. */
 struct wanted {
-	struct str preset; /* STR_NONE none */
-	struct str params; /* a JSON object, "" none */
+	struct str preset;    /* STR_NONE none */
+	struct str params;    /* a JSON object, "" none */
+	struct str parts;     /* of the message: a JSON array, "" none */
+	int64_t params_bytes; /* limits.params_bytes; 0: any number */
 	/* The model it is for, and the name that became it and how (STR_NONE: it is the same). `is_default`: it named none,
 	 * this is the daemon's default, "" when there is none now, for which `no_default` has the sentence. */
 	struct str model, asked, model_by;
 	bool is_default;
 	const char *no_default;
-	bool may_be_unknown; /* it names others to go to when nobody serves its model */
+	struct str fallback; /* models to go to, a JSON array of ids, "" none; then the first one may be unknown */
 };
 /* What it is for. In the op's arena. */
 struct settled {
@@ -56,8 +57,9 @@ struct settled {
 };
 
 /* `book` may be NULL: names are what they say. `conversation`: the fields of its record. ERR_NOT_FOUND for a preset that
- * is not there, ERR_MODEL_UNKNOWN, ERR_BAD_FIELD for a parameter that is wrong or that the model is known to refuse,
- * ERR_TOO_LARGE past PARAMS_BYTES_MAX; each says which layer it is about. */
+ * is not there, ERR_MODEL_UNKNOWN, ERR_BAD_FIELD for a parameter that is wrong, and for one or a part of the message that
+ * the model or one of `fallback` is known to refuse, ERR_TOO_LARGE past params_bytes; each says which layer or model it is
+ * about. */
 MUST_USE enum err defaults_settle(struct txn *t, uint32_t zone, struct str conversation, const struct wanted *wanted,
 				  const struct model_book *book, struct settled *out, struct errinfo *info);
 

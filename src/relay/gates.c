@@ -240,7 +240,7 @@ void job_unask(struct job *j, struct now now)
 
 void job_weigh(struct job *j, const struct job_info *info, struct now now)
 {
-	j->view_tokens = view_tokens(info);
+	j->view_tokens = view_tokens(info, STR_NONE);
 	correct(j->gate, &j->charge, charge_of(j->view_tokens, j->answer_tokens), now);
 }
 

@@ -189,6 +189,8 @@ struct cmd_finish *job_finish_new(struct relay *r, struct job *j, enum finish_as
 	c->waited_for = j->waited_ms > 0 ? j->waits_for : PACED_NOT;
 	c->waited_ms = j->waited_ms;
 	c->max_attempts = r->config.limits->attempts;
+	c->book = r->config.book;
+	c->context_bytes = r->config.limits->context_bytes;
 	return c;
 }
 
@@ -291,6 +293,7 @@ void relay_give_up(struct relay *r, struct job *j, enum err e, bool retryable, c
 			       .usage = USAGE_UNKNOWN,
 			       .finish_reason = STR(""),
 			       .request_id = STR("")};
+	if (j->call != NULL) EFFECT(r, call_used, j->call, &end.usage);
 	cut_call(r, j);
 	relay_call_done(r, j, &end, now);
 }

@@ -67,6 +67,8 @@ struct relay_config {
 	const struct provider_terms *providers;
 	uint64_t seed;
 	const struct budgets *budgets; /* NULL: none; must outlive the relay */
+	/* What calls cost that nobody counted; NULL: not known. As long. */
+	const struct model_book *book;
 	/* The provider of a model, -1 when unknown. */
 	int (*provider_of)(void *ctx, struct str model);
 	/* Limits of one model: configured, and usual for its kind of provider. NULL: none has any. */

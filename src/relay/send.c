@@ -120,6 +120,8 @@ static enum err settle_request(struct txn *t, struct cmd_send *c, uint32_t zone,
 {
 	if (!c->wants_answer || c->is_settled) return OK;
 	c->is_settled = true;
+	c->wanted.parts = c->parts;
+	c->wanted.fallback = c->fallback;
 	enum err e = defaults_settle(t, zone, conversation, &c->wanted, c->book, &c->settled, &c->op.info);
 	if (e != OK) return e;
 	return budget_check(t, c->user, c->settled.model, c->budgets, &c->refusal.budget, &c->op.info);
@@ -331,7 +333,7 @@ static enum err claim_now(struct txn *t, struct cmd_send *c)
 {
 	struct request *q = &c->job.request;
 	enum err e = view_load(t, c->context_bytes, &c->job);
-	if (e != OK || (c->claim_tokens > 0 && view_tokens(&c->job) > c->claim_tokens)) return e;
+	if (e != OK || (c->claim_tokens > 0 && view_tokens(&c->job, STR_NONE) > c->claim_tokens)) return e;
 	c->claimed = true;
 	q->state = RQ_CLAIMED;
 	q->attempt = 1;

@@ -119,12 +119,12 @@ enum err view_load(struct txn *t, int64_t window_bytes, struct job_info *job)
 	return OK;
 }
 
-int64_t view_tokens(const struct job_info *job)
+int64_t view_tokens(const struct job_info *job, struct str family)
 {
-	int64_t sum = tokens_text(STR_NONE, job->request.params);
+	int64_t sum = tokens_text(family, job->request.params);
 	for (size_t i = 0; i < job->nmessages; i++) {
 		const struct talk_message *m = &job->messages[i];
-		sum += tokens_text(STR_NONE, m->text) + tokens_text(STR_NONE, m->parts) + TOKENS_PER_MESSAGE;
+		sum += tokens_text(family, m->text) + tokens_text(family, m->parts) + TOKENS_PER_MESSAGE;
 	}
 	return sum;
 }

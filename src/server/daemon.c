@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "host/fault.h"
+#include "host/process.h"
 #include "host/qr.h"
 #include "server/stream.h"
 
@@ -20,21 +19,6 @@
 #define COLLECT_EVERY_S 600
 
 /* ---- the process ------------------------------------------------------------------------------------------------ */
-
-/* No core dumps (they would hold keys and text), as many files as we may, no death by a closed pipe; and a file that may
- * not grow (ulimit -f) is an error of the write, like a full disk. */
-static void prepare_process(void)
-{
-	struct rlimit files, no_core = {0, 0};
-	(void)prctl(PR_SET_DUMPABLE, 0);
-	(void)setrlimit(RLIMIT_CORE, &no_core);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files);
-	}
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
-}
 
 /* One datagram to the supervisor, when there is one: "READY=1", "STOPPING=1", "WATCHDOG=1". */
 static void notify_supervisor(const char *state)
@@ -283,6 +267,7 @@ static enum err open_parts(struct server *s, struct errinfo *info)
 	if (e == OK) e = providers_new(&s->loop, &c->limits, c->providers, c->nproviders, &s->providers, info);
 	if (e == OK) e = open_catalog(s, info);
 	if (e != OK) return e;
+	s->book = catalog_book(s->catalog);
 	read_budgets(s);
 	struct work_options wo = {.loop = &s->loop,
 				  .limits = &c->limits,
@@ -290,6 +275,7 @@ static enum err open_parts(struct server *s, struct errinfo *info)
 				  .providers = s->providers,
 				  .journal = s->journal,
 				  .budgets = &s->budgets,
+				  .book = &s->book,
 				  .data_dir = str_c(c->data_dir),
 				  .publish = stream_publish,
 				  .state = stream_state,
@@ -342,7 +328,7 @@ int daemon_run(const struct config *c, struct errinfo *info)
 	s->config = c;
 	s->started_wall_ms = clock_wall_ms();
 	s->started_boot_ms = clock_boot_ms();
-	prepare_process();
+	process_prepare();
 	if (uv_loop_init(&s->loop) != 0) die(70, "no event loop: %s", strerror(errno));
 	uv_async_init(&s->loop, &s->wake, on_async);
 	uv_timer_init(&s->loop, &s->tick);

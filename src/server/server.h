@@ -67,6 +67,7 @@ struct server {
 	struct store *store;
 	struct providers *providers;
 	struct catalog *catalog; /* their models */
+	struct model_book book;  /* the same for other threads */
 	struct budgets budgets;
 	struct provider_budget *provider_budgets; /* the list in it */
 	struct journal *journal;

@@ -11,7 +11,6 @@ struct sending {
 	struct json_doc *doc;
 	int reserved; /* the relay's handle of a slot that is held, -1 none */
 	struct resolved model;
-	struct model_book book;
 	struct errinfo no_default;
 	struct buf parts, params, fallback;
 	bool may_look; /* the providers may be asked for their models, and then the message is sent anew */
@@ -215,13 +214,12 @@ static enum err read_model(struct sending *m, const struct json *req, struct err
 	if (asked.p != NULL && (asked.n == 0 || asked.n > 200))
 		return err_set(info, ERR_BAD_FIELD, "\"model\" must have 1 to 200 bytes");
 	q->is_default = asked.p == NULL;
-	q->may_be_unknown = m->cmd.fallback.n > 0;
 	enum err e = catalog_resolve(m->server->catalog, asked, &m->model, q->is_default ? &m->no_default : info);
 	q->model = e == OK ? str_c(m->model.id) : STR("");
 	q->no_default = m->no_default.text;
 	if (asked.p == NULL) return OK;
 	/* One that nobody serves fails on its way, where the next one takes over. */
-	if (e == ERR_MODEL_UNKNOWN && q->may_be_unknown) {
+	if (e == ERR_MODEL_UNKNOWN && m->cmd.fallback.n > 0) {
 		q->model = asked;
 		return OK;
 	}
@@ -238,8 +236,10 @@ static enum err read_request(struct sending *m, const struct json *req, struct e
 	enum json_type t = json_type(req);
 	if (t == JSON_NONE || t == JSON_NULL) return OK;
 	if (t != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "\"request\" must be an object or null");
+	struct wanted *q = &m->cmd.wanted;
 	m->cmd.wants_answer = true;
 	m->cmd.fallback = STR("");
+	q->params_bytes = m->server->config->limits.params_bytes;
 	enum err e = read_fallback(m, json_get(req, "fallback"), info);
 	if (e != OK) return e;
 	e = read_model(m, req, info);
@@ -253,8 +253,9 @@ static enum err read_request(struct sending *m, const struct json *req, struct e
 	if (json_type(params) != JSON_NONE && json_type(params) != JSON_NULL) {
 		if (json_type(params) != JSON_OBJ) return err_set(info, ERR_BAD_FIELD, "\"params\" must be an object");
 		json_write(&m->params, params);
-		if (m->params.n > PARAMS_BYTES_MAX)
-			return err_set(info, ERR_TOO_LARGE, "\"params\" may have %zu bytes", PARAMS_BYTES_MAX);
+		if ((int64_t)m->params.n > q->params_bytes)
+			return err_set(info, ERR_TOO_LARGE, "\"params\" has %zu bytes; paramsBytes allows %lld",
+				       m->params.n, (long long)q->params_bytes);
 	}
 	m->cmd.wanted.params = buf_str(&m->params);
 	return OK;
@@ -301,8 +302,7 @@ static void send_message(struct call *c, bool may_look)
 	m->server = s;
 	m->call = c;
 	m->may_look = may_look;
-	m->book = catalog_book(s->catalog);
-	m->cmd.book = &m->book;
+	m->cmd.book = &s->book;
 	m->cmd.budgets = &s->budgets;
 	m->reserved = -1;
 	buf_init(&m->parts, BUF_NO_LIMIT);

@@ -226,7 +226,7 @@ const anthropic = {
 			[`anthropic-ratelimit-${name}-limit`, limit], [`anthropic-ratelimit-${name}-remaining`, remaining],
 			[`anthropic-ratelimit-${name}-reset`, reset]]));
 	},
-	models: (ids) => ({ has_more: false, first_id: ids[0], last_id: ids.at(-1),
+	models: (ids, next) => ({ has_more: next !== undefined, first_id: ids[0], last_id: ids.at(-1),
 		data: ids.map((id) => ({ type: "model", id, display_name: id, created_at: "2026-01-01T00:00:00Z" })) }),
 	usage: (u) => ({
 		input_tokens: u.input - (u.cacheRead ?? 0) - (u.cacheWrite ?? 0),
@@ -318,8 +318,8 @@ const gemini = {
 	errorInside: (kind, message) => sse(gemini.error(kind, message).body),
 	keepAlive: ": keep-alive\r\n\r\n",
 	limits: () => ({}),
-	models: (ids) => ({ models: ids.map((id) => ({ name: `models/${id}`, displayName: id, inputTokenLimit: 100_000,
-		outputTokenLimit: 8192, supportedGenerationMethods: ["generateContent", "countTokens"] })) }),
+	models: (ids, next) => ({ models: ids.map((id) => ({ name: `models/${id}`, displayName: id, inputTokenLimit: 100_000,
+		outputTokenLimit: 8192, supportedGenerationMethods: ["generateContent", "countTokens"] })), nextPageToken: next }),
 	usage: (u) => ({
 		promptTokenCount: u.input,
 		...(u.cacheRead ? { cachedContentTokenCount: u.cacheRead } : {}),

@@ -241,8 +241,8 @@ class Fake {
 	#storms = new Map(); // calls so far, by model
 	#kept = new Map(); // scripts by name
 
-	constructor({ host, keys, models }) {
-		Object.assign(this, { host, keys, models });
+	constructor({ host, keys, models, pageSize }) {
+		Object.assign(this, { host, keys, models, pageSize });
 		this.server = createServer((req, res) => this.#take(req, res).catch((error) => {
 			if (!res.socket?.destroyed) console.error(error);
 		}));
@@ -309,7 +309,19 @@ class Fake {
 		const dialect = url.pathname.startsWith("/v1beta") ? "gemini" : url.pathname.startsWith("/api/") ? "ollama"
 			: headers["anthropic-version"] ? "anthropic" : "openai";
 		res.setHeader("Content-Type", "application/json");
-		res.end(JSON.stringify(dialects[dialect].models(this.models)));
+		const { ids, next } = this.#page(url.searchParams.get("after_id") ?? url.searchParams.get("pageToken"));
+		res.end(JSON.stringify(dialects[dialect].models(ids, next)));
+	}
+
+	// The models behind that one, and the last of them when there are more. Without end there is always one more.
+	#page(after) {
+		const { models, pageSize } = this;
+		if (models === "endless") {
+			const from = after ? Number(after.slice(5)) + 1 : 0, ids = [`more-${from}`, `more-${from + 1}`];
+			return { ids, next: ids[1] };
+		}
+		const from = after ? models.indexOf(after) + 1 : 0, ids = models.slice(from, from + (pageSize ?? models.length));
+		return { ids, next: from + ids.length < models.length ? ids.at(-1) : undefined };
 	}
 
 	#call(req, url, dialect, said) {
@@ -360,9 +372,10 @@ class Fake {
 	}
 }
 
-// keys: {dialect: key} that is asked for; models: ids that are listed, else no list is served and any name goes.
-export const startFake = ({ host = "127.0.0.1", port = 0, keys, models } = {}) =>
-	new Fake({ host, keys, models }).listen(port);
+// keys: {dialect: key} that is asked for; models: ids that are listed, else no list is served and any name goes; pageSize:
+// of the lists that come in pages, else they are one. Of "endless" models there is always another page.
+export const startFake = ({ host = "127.0.0.1", port = 0, keys, models, pageSize } = {}) =>
+	new Fake({ host, keys, models, pageSize }).listen(port);
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
 	const fake = await startFake();

@@ -20,10 +20,13 @@ const scripts = {
 	silent: { tokens: 4, usage: null },
 	cut: { tokens: 8, usage: { input: 1000, output: 10, thinking: 0 }, fault: "cut" },
 	slow: { tokens: 400, rate: 20 },
+	stalls: { tokens: 80, fault: "stall", at: "end", usage: { input: 1000, output: 2000, thinking: 0 } },
+	mute: { tokens: 8, fault: "stall", at: "first" },
+	floods: { fault: "endless", at: "middle" },
 };
-async function priced(options = {}) {
+async function priced({ dialect = "openai", ...options } = {}) {
 	const house = await startHouse(options);
-	const ids = Object.fromEntries(Object.entries(scripts).map(([name, script]) => [name, `openai:${house.fake.keep(script)}`]));
+	const ids = Object.fromEntries(Object.entries(scripts).map(([name, script]) => [name, `${dialect}:${house.fake.keep(script)}`]));
 	const models = Object.values(ids).map((id) => ({ id, prices }));
 	await writeFile(join(house.daemon.data, "models.json"), JSON.stringify({ models }));
 	await house.daemon.restart();
@@ -110,6 +113,29 @@ describe("what a call costs", () => {
 		assert.equal((await rows(user))[0].costTicks, fields.cost.ticks);
 	});
 
+	test("what streamed before kill -9 is charged, with what was asked, and marked as estimated", async () => {
+		const user = await house.user("jan");
+		const conversationId = newId(), { requestId } = await send(user, house.ids.slow, conversationId);
+		await user.call("session:join", { conversationId });
+		await user.until(() => user.stream(requestId).length > 40, "text");
+		await house.daemon.kill();
+		await house.daemon.restart();
+		const again = await Device.connect(house.daemon, user);
+		await again.call("session:join", { conversationId });
+		await again.until(() => again.stream(requestId, 2).length > 0, "text of the second attempt");
+		await again.call("request:stop", { requestId });
+		const { fields } = await again.finished(requestId), [lost, stopped] = fields.attempts;
+		assert.deepEqual([lost.outcome, lost.usage.estimated, stopped.outcome], ["interrupted", true, "stopped"]);
+		// "well?" with its marks, and a token for about every four of the bytes that were said
+		assert.ok(lost.usage.inputTokens >= 5 && lost.usage.inputTokens < 20, JSON.stringify(lost.usage));
+		assert.ok(lost.usage.outputTokens > 10 && lost.usage.outputTokens < lost.bytes / 2, JSON.stringify(lost));
+		assert.equal(lost.usage.costTicks, lost.usage.inputTokens * 50_000 + lost.usage.outputTokens * 100_000);
+		assert.equal(fields.cost.ticks, lost.usage.costTicks + stopped.usage.costTicks);
+		const [row, ...more] = await rows(again);
+		assert.deepEqual([more.length, row.calls, row.estimated, row.costTicks], [0, 2, true, fields.cost.ticks]);
+		device = await Device.connect(house.daemon, device);
+	});
+
 	test("no device can write what was spent", async () => {
 		const user = await house.user("hal");
 		await ask(user, house.ids.small);
@@ -126,6 +152,29 @@ describe("what a call costs", () => {
 		assert.equal((await ask(user, house.ids.small)).state, "done");
 		assert.equal((await rows(user)).length, 1);
 	});
+});
+
+describe("a call that a limit cuts", () => {
+	for (const dialect of ["openai", "anthropic", "gemini"])
+		test(`${dialect}: has cost what was asked and what it said, as far as nobody counted it`, async () => {
+			const house = await priced({ dialect, limits: { streamIdleMs: 300, firstTokenMs: 300, answerBytes: 4096, attempts: 1 } });
+			try {
+				const device = await house.daemon.device();
+				for (const [name, code, least, most] of [["stalls", "provider_timeout", 80, 300],
+					["mute", "provider_timeout", 0, 1], ["floods", "provider_too_much", 800, 2000]]) {
+					const user = await house.user(name), fields = await ask(user, house.ids[name]);
+					assert.deepEqual([fields.state, fields.error.code], ["failed", code]);
+					const { usage } = fields.attempts[0], { inputTokens, outputTokens, estimated } = usage;
+					assert.ok(inputTokens > 0 && outputTokens >= least && outputTokens <= most, `${name}: ${JSON.stringify(usage)}`);
+					assert.equal(estimated, name !== "mute" || dialect !== "anthropic"); // which tells what it was asked at once
+					assert.equal(fields.cost.ticks, inputTokens * 50_000 + outputTokens * 100_000);
+					assert.deepEqual((await rows(user)).map((row) => [row.costTicks, row.estimated]), [[fields.cost.ticks, estimated]]);
+				}
+				assert.equal((await ask(device, house.ids.small)).state, "done");
+			} finally {
+				await house.close();
+			}
+		});
 });
 
 describe("a budget", () => {

@@ -146,6 +146,71 @@ describe("Ollama with its address alone", () => {
 	});
 });
 
+describe("an address on the command line and nothing else", () => {
+	for (const [name, dialect, path] of [["ollama", "ollama", "/api/chat"], ["lmstudio", "openai", "/v1/chat/completions"]])
+		test(`is enough for an answer from ${name}`, async () => {
+			const fake = await startFake({ models: ["nomic-embed-text", "llama3.2:latest"] });
+			const daemon = await Daemon.start({ args: ["--provider", `${name}=http://127.0.0.1:${fake.port}`] });
+			try {
+				const { stdout } = await daemon.cli("chat", "well?");
+				assert.match(stdout, /pigeons come home/);
+				const [{ url, dialect: spoken, body }] = fake.calls;
+				assert.deepEqual([url.pathname, spoken, body.model], [path, dialect, "llama3.2:latest"]);
+				assert.equal((await ask(await daemon.device(), {})).state, "done");
+			} finally {
+				await daemon.remove();
+				await fake.close();
+			}
+		});
+});
+
+describe("a provider whose list comes in pages", () => {
+	const ids = Array.from({ length: 7 }, (_, i) => `m-${i}`);
+	const start = async (models, dialect, more = "") => {
+		const fake = await startFake({ models, pageSize: 3 });
+		const config = configOf(provider("paged", fake.url(dialect), `    dialect: ${dialect}\n`)) + more;
+		return { fake, daemon: await Daemon.start({ config }) };
+	};
+	const listed = async (daemon) => {
+		const { models, providers } = JSON.parse((await daemon.cli("models", "--live", "--json")).stdout);
+		return { models: models.map(({ id }) => id).filter((id) => id.startsWith("paged:")), told: providers.at(-1) };
+	};
+
+	for (const dialect of ["anthropic", "gemini"]) {
+		test(`${dialect}: is read to the end`, async () => {
+			const { fake, daemon } = await start(ids, dialect);
+			try {
+				const { models, told } = await listed(daemon);
+				assert.deepEqual([models, told.error], [ids.map((id) => `paged:${id}`), null]);
+				const before = fake.listings;
+				await listed(daemon);
+				assert.equal(fake.listings - before, 3);
+				const device = await daemon.device();
+				assert.equal((await ask(device, { model: "m-6" })).state, "done");
+			} finally {
+				await daemon.remove();
+				await fake.close();
+			}
+		});
+
+		test(`${dialect}: is cut when it has no end, and the owner is told`, async () => {
+			const { fake, daemon } = await start("endless", dialect, "limits:\n  listingPages: 5\n");
+			try {
+				const { models, told } = await listed(daemon);
+				assert.deepEqual(models, Array.from({ length: 10 }, (_, i) => `paged:more-${i}`));
+				assert.match(told.error, /^its list has more pages than listingPages \(5\) allows$/);
+				assert.match(daemon.errors, /paged did not tell all its models: its list has more pages/);
+				const before = fake.listings;
+				await listed(daemon);
+				assert.equal(fake.listings - before, 5);
+			} finally {
+				await daemon.remove();
+				await fake.close();
+			}
+		});
+	}
+});
+
 describe("a provider that does not list its models", () => {
 	let fake, daemon, device;
 	before(async () => {

@@ -67,6 +67,20 @@ describe("the parts of a message", () => {
 		});
 	}
 
+	test("an image that the model or a fallback is known to refuse is refused before anything is stored", async () => {
+		const sha256 = await upload(Buffer.from("a picture")), calls = house.fake.calls.length;
+		const message = { conversationId: newId(), text: "look", parts: [{ sha256, mediaType: "image/png", name: "p.png" }] };
+		for (const [request, pattern] of [
+			[{ model: "openai:o3-mini" }, /^openai:o3-mini takes no images$/],
+			[{ model: "openai:any", fallback: ["gemini:any", "openai:o3-mini"] },
+				/^the fallback model openai:o3-mini: openai:o3-mini takes no images$/],
+		])
+			await assert.rejects(device.call("message:send", { messageId: newId(), ...message, request }),
+				(error) => error.code === "bad_field" && pattern.test(error.message));
+		assert.equal(house.fake.calls.length, calls);
+		assert.equal((await send(newId(), "openai:any", { ...message, request: { fallback: ["openai:o3"] } })).state, "done");
+	});
+
 	test("an attachment that was never stored is refused before anything is", async () => {
 		const sha256 = "0".repeat(64);
 		const message = { messageId: newId(), conversationId: newId(), text: "x", parts: [{ sha256 }], request: { model: "openai:any" } };
@@ -138,5 +152,24 @@ describe("a conversation longer than the model's window", () => {
 		assert.ok(summing.includes("first pigeon") && !summing.includes("second"), summing);
 		assert.ok(answering.includes("they spoke of pigeons") && !answering.includes("first pigeon"), answering);
 		assert.equal(fields.attempts.at(-1).context.summarised, true);
+	});
+
+	test("has its summary counted, or estimated when its provider says nothing", async () => {
+		const usage = { input: 7, output: 3, thinking: 0 };
+		for (const [told, input, output, estimated] of [
+			[{ input: 500, output: 40, thinking: 0 }, [507, 507], [43, 43], false],
+			[null, [107, 400], [3 + 40, 3 + 80], true], // what is summarised is more than a hundred tokens
+		]) {
+			const conversationId = newId();
+			house.fake.script({ text: ["yes"] });
+			await ask(conversationId, `first ${newId()} ${long}`); // nobody has the summary of this one yet
+			house.fake.script({ text: ["they spoke of pigeons ".repeat(8)], usage: told }, { text: ["well"], usage });
+			const fields = await ask(conversationId, `second ${"dove ".repeat(110)}`, { context: "summarise", maxTokens: 50 });
+			assert.equal(fields.state, "done", JSON.stringify(fields.error));
+			const said = fields.usage;
+			assert.equal(said.estimated, estimated);
+			assert.ok(said.inputTokens >= input[0] && said.inputTokens <= input[1], JSON.stringify(said));
+			assert.ok(said.outputTokens >= output[0] && said.outputTokens <= output[1], JSON.stringify(said));
+		}
 	});
 });

@@ -113,6 +113,9 @@ describe("what is wrong", () => {
 	test("a wrong parameter is refused before the message is accepted", async () => {
 		await refused({ model: asked("openai"), params: { temperature: 3 } }, "bad_field", /^params\.temperature must be/);
 		await refused({ model: asked("openai"), params: { max_tokens: 3, maxTokens: 4 } }, "bad_field", /are the same; give one/);
+		for (const dialect of ["openai", "openai-responses", "anthropic", "gemini", "ollama"])
+			await refused({ model: asked(dialect), params: { thinking: "on", thinkingBudget: 0 } }, "bad_field",
+				/^params\.thinking is on, but params\.thinkingBudget is 0; give one/);
 	});
 
 	test("a preset that is not there is refused, also one that was deleted or is the conversation's", async () => {
@@ -136,8 +139,30 @@ describe("what is wrong", () => {
 		await refused({ preset: name }, "model_unknown", /^the preset .*no provider serves/);
 		await refused({}, "bad_field", /^the conversation's defaults: "model" must be a string/, await conversation({ model: 5 }));
 		const [long, longer] = [newId(), newId()];
-		await preset(long, { params: { system: "x".repeat(9000) } });
-		await refused({ preset: long, params: { zebra: "x".repeat(9000) } }, "too_large", /with its defaults/);
+		await preset(long, { params: { system: "x".repeat(140_000) } });
+		await refused({ preset: long, params: { zebra: "x".repeat(140_000) } }, "too_large", /with its defaults .* paramsBytes allows 262144/);
+	});
+
+	test("params may have paramsBytes, which is enough for a hundred tools", async () => {
+		const schema = { type: "object", properties: Object.fromEntries(Array.from({ length: 12 }, (_, i) =>
+			[`member_${i}`, { type: "string", description: "what it is and when it is wanted ".repeat(2) }])) };
+		const tools = Array.from({ length: 128 }, (_, i) => ({ name: `tool_${i}`, description: "does a thing", parameters: schema }));
+		const size = JSON.stringify({ tools }).length;
+		assert.ok(size > 150_000 && size < 262_144, `${size}`);
+		const { fields, call } = await ask({ model: asked("openai"), params: { tools } });
+		assert.deepEqual([fields.state, call.tools.length, call.tools[127].function], ["done", 128, tools[127]]);
+		await refused({ model: asked("openai"), params: { zebra: "x".repeat(262_144) } }, "too_large", /paramsBytes allows 262144/);
+	});
+
+	test("what a fallback model is known to refuse is refused by its name before the message is accepted", async () => {
+		const model = asked("anthropic"), fallback = ["gemini:any", "openai:o3-mini"], calls = house.fake.calls.length;
+		const ofIt = (rest) => new RegExp(`^the fallback model openai:o3-mini: ${rest}`);
+		await refused({ model, fallback, params: { temperature: 0.5 } }, "bad_field", ofIt("params\\.temperature"));
+		await refused({ model, fallback, params: { maxTokens: 200_000 } }, "bad_field", ofIt("params\\.maxTokens is 200000"));
+		const mine = await conversation({ params: { thinkingBudget: 2000 } });
+		await refused({ model, fallback }, "bad_field", ofIt("params\\.thinkingBudget"), mine);
+		assert.equal(house.fake.calls.filter(({ model }) => model !== "local:test").length, calls);
+		assert.equal((await ask({ model, fallback, params: { maxTokens: 2000 } })).fields.state, "done");
 	});
 
 	test("a message that was accepted gets its ack again after its preset is gone", async () => {

@@ -25,7 +25,7 @@ static void each_dialect_is_asked_its_own_way(void **state)
 			struct wire_request r;
 			bool found = false;
 			assert_true(listing_request(rows[i].dialect, STR("http://h/v1"),
-						    with_key ? STR("k3y") : STR_NONE, &r));
+						    with_key ? STR("k3y") : STR_NONE, STR(""), &r));
 			assert_string_equal(r.method, "GET");
 			assert_string_equal(r.url, rows[i].url);
 			for (char **h = r.headers; *h != NULL; h++)
@@ -35,7 +35,7 @@ static void each_dialect_is_asked_its_own_way(void **state)
 		}
 	}
 	struct wire_request r;
-	assert_false(listing_request(&odd, STR("http://h"), STR_NONE, &r));
+	assert_false(listing_request(&odd, STR("http://h"), STR_NONE, STR(""), &r));
 }
 
 static void every_shape_is_read(void **state)
@@ -75,18 +75,50 @@ static void every_shape_is_read(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct arena arena = {0};
-		struct listed *list;
-		size_t n;
+		struct listing l;
 		struct buf got = BUF_INIT(10000);
-		assert_int_equal(listing_read(rows[i].dialect, str_c(rows[i].body), &arena, &list, &n, NULL), OK);
-		for (size_t k = 0; k < n; k++) {
-			buf_addf(&got, "%s%.*s", list[k].is_chat ? "" : "-", STR_ARG(list[k].wire));
-			if (list[k].window > 0) buf_addf(&got, "/%lld", (long long)list[k].window);
-			if (list[k].max_output > 0) buf_addf(&got, "/%lld", (long long)list[k].max_output);
+		assert_int_equal(listing_read(rows[i].dialect, str_c(rows[i].body), &arena, &l, NULL), OK);
+		for (size_t k = 0; k < l.n; k++) {
+			buf_addf(&got, "%s%.*s", l.list[k].is_chat ? "" : "-", STR_ARG(l.list[k].wire));
+			if (l.list[k].window > 0) buf_addf(&got, "/%lld", (long long)l.list[k].window);
+			if (l.list[k].max_output > 0) buf_addf(&got, "/%lld", (long long)l.list[k].max_output);
 			buf_add_char(&got, ' ');
 		}
 		assert_string_equal(buf_str(&got).p, rows[i].want);
 		buf_release(&got);
+		arena_clear(&arena);
+	}
+}
+
+static void the_next_page_begins_where_the_last_one_says(void **state)
+{
+	(void)state;
+	static const struct {
+		const struct dialect *dialect;
+		const char *body, *next, *url;
+	} rows[] = {
+		{&anthropic, "{\"data\":[],\"has_more\":true,\"last_id\":\"claude-2\"}", "claude-2",
+		 "http://h/v1/models?limit=1000&after_id=claude-2"},
+		{&anthropic, "{\"data\":[],\"has_more\":false,\"last_id\":\"claude-2\"}", "",
+		 "http://h/v1/models?limit=1000"},
+		{&anthropic, "{\"data\":[],\"last_id\":\"claude-2\"}", "", "http://h/v1/models?limit=1000"},
+		{&anthropic, "{\"data\":[],\"has_more\":true,\"last_id\":7}", "", "http://h/v1/models?limit=1000"},
+		{&gemini, "{\"models\":[],\"nextPageToken\":\"a/b+c= &x\\u00e4\"}", "a/b+c= &x\xc3\xa4",
+		 "http://h/models?pageSize=1000&pageToken=a%2Fb%2Bc%3D%20%26x%C3%A4"},
+		{&gemini, "{\"models\":[],\"nextPageToken\":\"\"}", "", "http://h/models?pageSize=1000"},
+		{&gemini, "{\"models\":[]}", "", "http://h/models?pageSize=1000"},
+		{&openai, "{\"data\":[],\"has_more\":true,\"last_id\":\"x\"}", "", "http://h/models"},
+		{&ollama, "{\"models\":[],\"nextPageToken\":\"x\"}", "", "http://h/api/tags"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct arena arena = {0};
+		struct listing l;
+		struct wire_request r;
+		assert_int_equal(listing_read(rows[i].dialect, str_c(rows[i].body), &arena, &l, NULL), OK);
+		assert_true(str_eq(l.next, str_c(rows[i].next)));
+		assert_true(listing_request(rows[i].dialect, STR("http://h"), STR_NONE, l.next, &r));
+		assert_string_equal(r.url, rows[i].url);
+		wire_request_release(&r);
 		arena_clear(&arena);
 	}
 }
@@ -105,11 +137,10 @@ static void what_is_no_list_is_an_error(void **state)
 					     "{\"models\":[{\"name\":\"x\"}]}"};
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
 		struct arena arena = {0};
-		struct listed *list;
-		size_t n;
+		struct listing l;
 		struct errinfo info = {0};
-		assert_int_equal(listing_read(&openai, str_c(bodies[i]), &arena, &list, &n, &info), ERR_PROVIDER);
-		assert_int_equal(n, 0);
+		assert_int_equal(listing_read(&openai, str_c(bodies[i]), &arena, &l, &info), ERR_PROVIDER);
+		assert_int_equal(l.n, 0);
 		arena_clear(&arena);
 	}
 }
@@ -119,13 +150,12 @@ static void a_listing_has_its_limit(void **state)
 	(void)state;
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	struct arena arena = {0};
-	struct listed *list;
-	size_t n;
+	struct listing l;
 	buf_add_str(&b, STR("{\"data\":["));
 	for (int i = 0; i < LISTING_MAX + 10; i++) buf_addf(&b, "%s{\"id\":\"m%d\"}", i == 0 ? "" : ",", i);
 	buf_add_str(&b, STR("]}"));
-	assert_int_equal(listing_read(&openai, buf_str(&b), &arena, &list, &n, NULL), OK);
-	assert_int_equal(n, LISTING_MAX);
+	assert_int_equal(listing_read(&openai, buf_str(&b), &arena, &l, NULL), OK);
+	assert_int_equal(l.n, LISTING_MAX);
 	buf_release(&b);
 	arena_clear(&arena);
 }
@@ -135,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_dialect_is_asked_its_own_way),
 		cmocka_unit_test(every_shape_is_read),
+		cmocka_unit_test(the_next_page_begins_where_the_last_one_says),
 		cmocka_unit_test(what_is_no_list_is_an_error),
 		cmocka_unit_test(a_listing_has_its_limit),
 	};

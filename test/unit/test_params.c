@@ -30,6 +30,12 @@ static void what_cannot_be_sent_is_named_with_what_it_may_be(void **state)
 		{"{\"tools\":[{\"name\":\"a\",\"parameters\":[]}]}", "params.tools must be 1 to 128"},
 		{"{\"system\":1}", "params.system must be a string"},
 		{"{\"context\":\"cut\"}", "drop, refuse or summarise"},
+		{"{\"thinking\":\"on\",\"thinkingBudget\":0}", "params.thinking is on, but params.thinkingBudget is 0"},
+		{"{\"thinking\":\"adaptive\",\"thinking_budget\":0}", "is adaptive, but params.thinkingBudget is 0"},
+		{"{\"thinking\":false,\"thinkingBudget\":9}", "params.thinking is off, but params.thinkingBudget is 9"},
+		{"{\"thinking\":true,\"effort\":\"none\"}", "params.thinking is on, but params.effort is none"},
+		{"{\"effort\":\"none\",\"thinkingBudget\":9}", "params.effort is none, but params.thinkingBudget is 9"},
+		{"{\"effort\":\"max\",\"thinkingBudget\":0}", "params.effort is max, but params.thinkingBudget is 0"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct params p;
@@ -38,6 +44,25 @@ static void what_cannot_be_sent_is_named_with_what_it_may_be(void **state)
 		assert_int_equal(read_text(bad[i][0], &p, &doc, &info), ERR_BAD_FIELD);
 		if (strstr(info.text, bad[i][1]) == NULL) print_error("%s: %s\n", bad[i][0], info.text);
 		assert_non_null(strstr(info.text, bad[i][1]));
+		json_free(doc);
+	}
+}
+
+static void ways_to_say_the_same_of_thinking_agree(void **state)
+{
+	(void)state;
+	static const char *const good[] = {
+		"{\"thinking\":\"off\",\"thinkingBudget\":0,\"effort\":\"none\"}",
+		"{\"thinking\":\"on\",\"thinkingBudget\":1,\"effort\":\"low\"}",
+		"{\"thinking\":\"on\",\"thinkingBudget\":null,\"effort\":null}",
+		"{\"thinkingBudget\":0}",
+		"{\"thinking\":\"off\",\"effort\":\"low\"}",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		struct params p;
+		struct json_doc *doc;
+		struct errinfo info;
+		assert_int_equal(read_text(good[i], &p, &doc, &info), OK);
 		json_free(doc);
 	}
 }
@@ -83,6 +108,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_cannot_be_sent_is_named_with_what_it_may_be),
+		cmocka_unit_test(ways_to_say_the_same_of_thinking_agree),
 		cmocka_unit_test(null_is_absent_and_both_names_are_one),
 		cmocka_unit_test(the_document_has_every_parameter),
 	};
