@@ -23,6 +23,13 @@ void sha256_add(struct sha256 *s, struct str data)
 	if (EVP_DigestUpdate((EVP_MD_CTX *)s, data.p, data.n) != 1) die(70, "SHA-256 failed");
 }
 
+struct sha256 *sha256_copy(const struct sha256 *s)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	if (ctx == NULL || EVP_MD_CTX_copy_ex(ctx, (const EVP_MD_CTX *)s) != 1) die(70, "SHA-256 failed");
+	return (struct sha256 *)ctx;
+}
+
 void sha256_end(struct sha256 *s, unsigned char out[SHA256_LEN])
 {
 	unsigned len = SHA256_LEN;

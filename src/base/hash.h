@@ -13,6 +13,7 @@ void sha256(struct str data, unsigned char out[SHA256_LEN]);
 struct sha256;
 struct sha256 *sha256_new(void);
 void sha256_add(struct sha256 *s, struct str data);
+struct sha256 *sha256_copy(const struct sha256 *s); /* goes its own way from here on */
 void sha256_end(struct sha256 *s, unsigned char out[SHA256_LEN]);
 
 uint64_t hash64(struct str data, uint64_t seed);

@@ -16,4 +16,10 @@ void line_write_tail(struct buf *b, const char *type, const struct ev_field *fie
 /* The whole line with its newline. */
 void line_write(struct buf *b, int64_t wall_ms, int64_t n, struct str tail);
 
+/* The end of a line whose first byte is at `from`: the sum, the brace and the newline. Event files of the lab have it
+ * too. */
+void line_add_sum(struct buf *b, size_t from);
+enum line_sum { LINE_WITHOUT_SUM, LINE_SUM_RIGHT, LINE_SUM_WRONG };
+enum line_sum line_check_sum(struct str line); /* without its newline */
+
 #endif
