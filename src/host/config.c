@@ -13,12 +13,14 @@
 #include <cyaml/cyaml.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/json.h"
 #include "base/near.h"
 #include "host/kinds.h"
+#include "metrics/convergence.h"
 #include "provider/provider.h"
 #include "relay/budget.h"
 
@@ -39,6 +41,21 @@ static const struct config_row {
 #undef X
 };
 enum { ROWS = ARRAY_LEN(rows) };
+
+/* What a CFG_INT or CFG_REAL may be, or a CFG_WORD; the first word is the default. */
+static const struct config_range {
+	const char *key;
+	double lo, hi;
+	const char *words[6]; /* ends with NULL */
+} ranges[] = {
+	{"labTurns", 1, 100000, {NULL}},
+	{"labThreshold", 0, 1, {NULL}},
+	{"labMaxParallel", 1, 1000, {NULL}},
+	{"labSyncMs", 0, 60000, {NULL}},
+	{"labAction", 0, 0, {"stop", "pause", "notify", "warn", "continue"}},
+	{"labProfile", 0, 0, {"balanced", "structural", "semantic", "strict", "custom"}},
+	{"labRedact", 0, 0, {"off", "hash", "drop", "mask-pii"}},
+};
 
 /* The keys of one element of `providers`. */
 #define KINDS "anthropic, openai, google, xai, ollama, lmstudio, llamacpp, compatible"
@@ -164,7 +181,7 @@ static void schema_build(struct schema *s)
 		(cyaml_schema_value_t){CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_provider, s->provider)};
 	for (size_t i = 0; i < limit_count; i++) s->limits[i] = text_field(limit_rows[i].key, i * sizeof(char *));
 	for (size_t i = 0; i < ROWS; i++)
-		s->keys[i] = value_field(s, rows[i].key, rows[i].kind == CFG_LIST,
+		s->keys[i] = value_field(s, rows[i].key, rows[i].kind == CFG_LIST || rows[i].kind == CFG_WEIGHTS,
 					 offsetof(struct raw, keys) + i * sizeof(struct raw_value));
 	s->keys[ROWS] = list_field("providers", offsetof(struct raw, providers), offsetof(struct raw, nproviders),
 				   &s->provider_value, sizeof(struct raw_provider));
@@ -314,6 +331,49 @@ static bool is_value_plain(const struct raw_value *v)
 
 static bool is_none(const char *s) { return s[0] == '\0' || strcmp(s, "~") == 0 || strcmp(s, "null") == 0; }
 
+static const struct config_range *range_of(const struct config_row *row)
+{
+	size_t i = 0;
+	while (i < ARRAY_LEN(ranges) && strcmp(ranges[i].key, row->key) != 0) i++;
+	ASSERT_CMP(i, <, ARRAY_LEN(ranges)); /* every number and word of the table has its range */
+	return &ranges[i];
+}
+
+static enum err set_number(const struct reading *r, const struct config_row *row, const char *text, int line)
+{
+	const struct config_range *range = range_of(row);
+	void *field = (char *)r->c + row->offset;
+	if (row->kind == CFG_INT) {
+		if (str_to_int(str_c(text), field) && (double)*(int64_t *)field >= range->lo &&
+		    (double)*(int64_t *)field <= range->hi)
+			return OK;
+		return wrong(r, line, "%s is \"%.40s\"; it must be a whole number from %.0f to %.0f", row->key, text,
+			     range->lo, range->hi);
+	}
+	char *end;
+	bool none = is_none(text) || strcmp(text, "none") == 0;
+	double v = none ? (double)NAN : strtod(text, &end);
+	if (!none && (*end != '\0' || !(v >= range->lo && v <= range->hi)))
+		return wrong(r, line, "%s is \"%.40s\"; it must be a number from %g to %g, or none", row->key, text,
+			     range->lo, range->hi);
+	*(double *)field = v;
+	return OK;
+}
+
+static enum err set_word(const struct reading *r, const struct config_row *row, const char *text, int line)
+{
+	char may[100] = "";
+	for (const char *const *w = range_of(row)->words; *w != NULL; w++) {
+		if (strcmp(*w, text) == 0) {
+			*(const char **)(void *)((char *)r->c + row->offset) = *w;
+			return OK;
+		}
+		size_t n = strlen(may);
+		snprintf(may + n, sizeof may - n, "%s%s", n > 0 ? ", " : "", *w);
+	}
+	return wrong(r, line, "%s is \"%.40s\"; it must be one of %s", row->key, text, may);
+}
+
 /* An absolute path, with "~/" and the directory of the file resolved; "" stays. */
 static const char *keep_path(struct config *c, const char *file, const char *path)
 {
@@ -357,6 +417,32 @@ static int index_of(const char *const *words, size_t n, const char *word)
 	return -1;
 }
 
+static enum err set_weights(const struct reading *r, const struct config_row *row, const struct raw_value *v, int line)
+{
+	struct convergence_weights w = {0};
+	struct errinfo why = {0};
+	double *const at[] = {&w.content, &w.structure, &w.sentences, &w.length, &w.punctuation};
+	char *end = NULL;
+	bool is_number = true;
+	for (size_t i = 0; i < v->nlist && i < ARRAY_LEN(at) && is_number; i++) {
+		*at[i] = strtod(v->list[i], &end);
+		is_number = v->list[i][0] != '\0' && strspn(v->list[i], "0123456789.eE-+") == strlen(v->list[i]) &&
+			    *end == '\0';
+	}
+	if (v->nlist > 0 && (v->nlist != ARRAY_LEN(at) || !is_number))
+		return wrong(r, line, "%s must be a list of five numbers", row->key);
+	enum err e = v->nlist > 0 ? convergence_weights_check(&w, &why) : OK;
+	if (e != OK) return wrong(r, line, "%s: %s", row->key, err_sentence(&why, e));
+	*(const char *const **)(void *)((char *)r->c + row->offset) = keep_list(r->c, v->list, v->nlist);
+	return OK;
+}
+
+static bool is_yaml_path(const char *s)
+{
+	size_t n = strlen(s);
+	return (n > 5 && strcmp(s + n - 5, ".yaml") == 0) || (n > 4 && strcmp(s + n - 4, ".yml") == 0);
+}
+
 /* Sets one key of the table. */
 static enum err set_row(const struct reading *r, const struct config_row *row, const struct raw_value *v, int line)
 {
@@ -369,6 +455,15 @@ static enum err set_row(const struct reading *r, const struct config_row *row, c
 	case CFG_FLAG:
 		if (to_flag(v->text, field)) return OK;
 		return wrong(r, line, "%s is \"%.40s\"; it must be true or false", row->key, v->text);
+	case CFG_INT:
+	case CFG_REAL: return set_number(r, row, v->text, line);
+	case CFG_WORD: return set_word(r, row, v->text, line);
+	case CFG_PRESET:
+		*(const char **)field = is_yaml_path(v->text) ? keep_path(r->c, r->name, v->text)
+					: is_none(v->text)    ? "none"
+							      : keep(r->c, str_c(v->text));
+		return OK;
+	case CFG_WEIGHTS: return set_weights(r, row, v, line);
 	case CFG_LEVEL: break;
 	}
 	int level = index_of(levels, ARRAY_LEN(levels), v->text);
@@ -545,6 +640,17 @@ void config_init(struct config *c)
 		.user_budget = "",
 		.model_fallback = nothing,
 		.log_level = LOG_INFO,
+		.lab_output = "",
+		.lab_turns = 20,
+		.lab_threshold = (double)NAN,
+		.lab_action = "stop",
+		.lab_profile = "balanced",
+		.lab_weights = nothing,
+		.lab_awareness = "basic",
+		.lab_redact = "off",
+		.lab_prompt_tag = "[HUMAN]",
+		.lab_max_parallel = 1,
+		.lab_sync_ms = 1000,
 	};
 	c->data_dir = xdg_dir(c, "XDG_DATA_HOME", ".local/share");
 	limits_default(&c->limits);
@@ -694,6 +800,16 @@ static void print_text(FILE *out, const char *text)
 	buf_release(&b);
 }
 
+static void print_real(double v, FILE *out)
+{
+	struct buf b = BUF_INIT(64);
+	struct jw w = JW(&b);
+	if (isnan(v)) buf_add_str(&b, STR("none"));
+	else jw_real(&w, v);
+	fprintf(out, "%.*s\n", STR_ARG(buf_str(&b)));
+	buf_release(&b);
+}
+
 static void print_list(FILE *out, const char *const *list)
 {
 	fputc('[', out);
@@ -711,12 +827,17 @@ static void print_row(const struct config *c, const struct config_row *row, FILE
 	switch (row->kind) {
 	case CFG_TEXT:
 	case CFG_PATH:
+	case CFG_PRESET:
 		print_text(out, *(const char *const *)field);
 		fputc('\n', out);
 		break;
-	case CFG_LIST: print_list(out, *(const char *const *const *)field); break;
+	case CFG_LIST:
+	case CFG_WEIGHTS: print_list(out, *(const char *const *const *)field); break;
 	case CFG_FLAG: fputs(*(const bool *)field ? "true\n" : "false\n", out); break;
 	case CFG_LEVEL: fprintf(out, "%s\n", levels[*(const enum log_level *)field]); break;
+	case CFG_INT: fprintf(out, "%lld\n", (long long)*(const int64_t *)field); break;
+	case CFG_REAL: print_real(*(const double *)field, out); break;
+	case CFG_WORD: fprintf(out, "%s\n", *(const char *const *)field); break;
 	}
 }
 

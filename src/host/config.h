@@ -15,8 +15,22 @@
 #include "host/providers.h"
 
 /* CFG_TEXT "" is none; CFG_PATH is text where "~/" is the home directory and a relative path is beside the file that
- * holds the key; CFG_LIST is a list of texts; CFG_FLAG true or false; CFG_LEVEL error, warn, info or debug. */
-enum config_kind { CFG_TEXT, CFG_PATH, CFG_LIST, CFG_FLAG, CFG_LEVEL };
+ * holds the key; CFG_LIST is a list of texts; CFG_FLAG true or false; CFG_LEVEL error, warn, info or debug; CFG_INT and
+ * CFG_REAL are numbers with a range (of a CFG_REAL NaN is none) and CFG_WORD one of a few words: both stand in config.c;
+ * CFG_PRESET is a word, or a path when it ends in .yaml or .yml; CFG_WEIGHTS a list of five numbers whose sum is 1, or
+ * an empty one. */
+enum config_kind {
+	CFG_TEXT,
+	CFG_PATH,
+	CFG_LIST,
+	CFG_FLAG,
+	CFG_LEVEL,
+	CFG_INT,
+	CFG_REAL,
+	CFG_WORD,
+	CFG_PRESET,
+	CFG_WEIGHTS
+};
 
 /*        field          key             kind       what it is */
 #define CONFIG_MAP(X)                                                                                                  \
@@ -37,7 +51,23 @@ enum config_kind { CFG_TEXT, CFG_PATH, CFG_LIST, CFG_FLAG, CFG_LEVEL };
 	X(log_level, "logLevel", CFG_LEVEL, "what goes to stderr: error, warn, info or debug")                         \
 	X(mdns, "mdns", CFG_FLAG,                                                                                      \
 	  "show the daemon on the local network (_roost._tcp) when it listens beyond loopback")                        \
-	X(journal, "journal", CFG_FLAG, "keep the journal of events that `roost log` reads")
+	X(journal, "journal", CFG_FLAG, "keep the journal of events that `roost log` reads")                           \
+	X(lab_output, "labOutput", CFG_PATH,                                                                           \
+	  "where experiments are kept; by default in experiments/ of the data directory")                              \
+	X(lab_turns, "labTurns", CFG_INT, "turns of an experiment's conversation that names no number of them")        \
+	X(lab_threshold, "labThreshold", CFG_REAL,                                                                     \
+	  "convergence at which something is done; none: 0.95 when a model is called over a network, else never")      \
+	X(lab_action, "labAction", CFG_WORD, "what is done there: stop, pause, notify, warn or continue")              \
+	X(lab_profile, "labProfile", CFG_WORD,                                                                         \
+	  "how convergence is weighed: balanced, structural, semantic, strict, or custom by labWeights")               \
+	X(lab_weights, "labWeights", CFG_WEIGHTS,                                                                      \
+	  "weights of content, structure, sentences, length and punctuation, in this order; their sum is 1")           \
+	X(lab_awareness, "labAwareness", CFG_PRESET, "what models are told of their role: a preset or a YAML file")    \
+	X(lab_redact, "labRedact", CFG_WORD, "what becomes of texts in experiments' files: off, hash, drop, mask-pii") \
+	X(lab_notify, "labNotify", CFG_FLAG, "show a notification when an experiment ends")                            \
+	X(lab_prompt_tag, "labPromptTag", CFG_TEXT, "stands before a person's prompt, for the models to see")          \
+	X(lab_max_parallel, "labMaxParallel", CFG_INT, "conversations of an experiment that are held at once")         \
+	X(lab_sync_ms, "labSyncMs", CFG_INT, "milliseconds in which an event is on disk at the latest")
 
 struct config {
 	struct arena memory;            /* owns every string and array below */
@@ -51,6 +81,12 @@ struct config {
 	const char *const *model_fallback;
 	const char *user_budget; /* "" none */
 	enum log_level log_level;
+	const char *lab_output; /* "" none */
+	int64_t lab_turns, lab_max_parallel, lab_sync_ms;
+	double lab_threshold; /* NaN none */
+	const char *lab_action, *lab_profile, *lab_awareness, *lab_redact, *lab_prompt_tag;
+	const char *const *lab_weights; /* five numbers or none */
+	bool lab_notify;
 	const struct provider_config *providers;
 	size_t nproviders;
 	struct limits limits;
