@@ -7,12 +7,14 @@
 
 extern const struct cli_command cmd_serve, cmd_pair, cmd_users, cmd_devices, cmd_chat, cmd_models, cmd_status,
 	cmd_queue, cmd_history, cmd_log, cmd_backup, cmd_restore, cmd_doctor, cmd_discover, cmd_version, cmd_help,
-	cmd_completion, cmd_keys, cmd_usage, cmd_budget;
+	cmd_completion, cmd_config, cmd_dimensions, cmd_keys, cmd_usage, cmd_budget, cmd_run, cmd_stop, cmd_pause,
+	cmd_experiment, cmd_cleanup;
 
 const struct cli_command *const cli_commands[] = {
-	&cmd_serve,   &cmd_pair,   &cmd_users,    &cmd_devices, &cmd_chat,    &cmd_models,     &cmd_keys,
+	&cmd_serve,   &cmd_run, &cmd_pair,   &cmd_users,    &cmd_devices, &cmd_chat,    &cmd_models,     &cmd_keys,
 	&cmd_usage,   &cmd_budget, &cmd_status,   &cmd_queue,   &cmd_history, &cmd_log,        &cmd_backup,
-	&cmd_restore, &cmd_doctor, &cmd_discover, &cmd_version, &cmd_help,    &cmd_completion, NULL,
+	&cmd_restore, &cmd_doctor, &cmd_discover, &cmd_version, &cmd_help,    &cmd_completion, &cmd_config, &cmd_dimensions,
+	&cmd_stop, &cmd_pause, &cmd_experiment, &cmd_cleanup, NULL,
 };
 
 const struct cli_command *cli_find(const char *name)
@@ -102,9 +104,8 @@ static void options_build(const struct cli_command *cmd, struct option *longs, c
 	for (const struct cli_option *o = cmd->options; o != NULL; o = o->name != NULL ? o + 1 : NULL) {
 		const struct cli_option *row = o->name != NULL ? o : &help;
 		ASSERT_CMP(n, <, CLI_OPTIONS_MAX - 1);
-		longs[n++] = (struct option){.name = row->name,
-					     .has_arg = row->arg != NULL ? required_argument : no_argument,
-					     .val = row->letter};
+		int has_arg = row->arg == NULL ? no_argument : row->arg[0] == '[' ? optional_argument : required_argument;
+		longs[n++] = (struct option){.name = row->name, .has_arg = has_arg, .val = row->letter};
 		if (row->letter != 0) *shorts++ = row->letter;
 		if (row->letter != 0 && row->arg != NULL) *shorts++ = ':';
 	}

@@ -16,8 +16,8 @@ struct cli;
 struct cli_option {
 	const char *name; /* "data" for --data */
 	char letter;      /* 'd' for -d, 0 none */
-	const char *arg;  /* "DIR"; NULL: a switch */
-	const char *help; /* a line without a final stop */
+	const char *arg;  /* "DIR"; "[=HOW]": may be left out; NULL: a switch */
+	const char *help; /* a line without a final stop; NULL: nobody is told of it */
 	const char *def;  /* the default as help tells it, or NULL */
 };
 #define OPTION_DATA                                                                                                    \

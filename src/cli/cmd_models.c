@@ -2,12 +2,9 @@
  *
  * The daemon knows what its providers serve. Without one, the same list is made from the configuration and the built-in
  * table, by the same code; then nobody is asked. */
-#include <uv.h>
-
 #include "cli/cli.h"
+#include "cli/offline.h"
 #include "cli/term.h"
-#include "host/catalog.h"
-#include "host/implied.h"
 
 static const struct cli_option options[] = {
 	OPTION_DATA,
@@ -22,31 +19,14 @@ static const struct cli_option options[] = {
 
 static enum err ask_nobody(struct cli *c, struct json_doc **out)
 {
-	uv_loop_t loop;
-	struct providers *providers = NULL;
-	struct catalog *catalog = NULL;
-	struct buf text = BUF_INIT(BUF_NO_LIMIT), own = BUF_INIT(4096);
-	const struct config *cfg = &c->config;
-	log_set_level(LOG_WARN);
-	enum err e = implied_providers(&c->config, NULL, &c->info);
+	struct offline off;
+	struct buf text = BUF_INIT(BUF_NO_LIMIT);
+	enum err e = offline_open(c, NULL, &off);
 	if (e != OK) return e;
-	if (uv_loop_init(&loop) != 0) return err_set(&c->info, ERR_INTERNAL, "no event loop");
-	buf_addf(&own, "%s/models.json", cfg->data_dir);
-	struct catalog_options o = {
-		.own_path = own.p, .default_model = cfg->default_model, .fallback = cfg->model_fallback};
-	e = providers_new(&loop, &cfg->limits, cfg->providers, cfg->nproviders, &providers, &c->info);
-	o.providers = providers;
-	if (e == OK) e = catalog_new(&o, &catalog, &c->info);
-	if (e == OK) {
-		catalog_write_all(catalog, cli_switch(c, "all"), &text);
-		e = json_parse(buf_str(&text), out, &c->info);
-		catalog_stop(catalog);
-	}
-	providers_free(providers);
-	while (uv_loop_close(&loop) == UV_EBUSY) uv_run(&loop, UV_RUN_ONCE);
-	catalog_free(catalog);
+	catalog_write_all(off.catalog, cli_switch(c, "all"), &text);
+	e = json_parse(buf_str(&text), out, &c->info);
+	offline_close(&off);
 	buf_release(&text);
-	buf_release(&own);
 	return e;
 }
 

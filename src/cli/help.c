@@ -31,6 +31,7 @@ static const struct cli_option *next_option(const struct cli_command *cmd, const
 {
 	if (o == &help_option) return NULL;
 	o = o == NULL ? cmd->options : o + 1;
+	while (o->name != NULL && o->help == NULL) o++;
 	return o->name != NULL ? o : &help_option;
 }
 
@@ -39,7 +40,7 @@ static void option_head(const struct cli_option *o, struct buf *b)
 {
 	if (o->letter != 0) buf_addf(b, "-%c, ", o->letter);
 	else buf_add_str(b, STR("    "));
-	buf_addf(b, "--%s%s%s", o->name, o->arg != NULL ? " " : "", o->arg != NULL ? o->arg : "");
+	buf_addf(b, "--%s%s%s", o->name, o->arg != NULL && o->arg[0] != '[' ? " " : "", o->arg != NULL ? o->arg : "");
 }
 
 static void print_options(const struct cli_command *cmd, FILE *out)
