@@ -215,8 +215,8 @@ static inline struct lab_value lv_agent(const struct lab_agent *a)
 /* Fields of a read event; "" or the given value when absent, null or of another kind. */
 struct str lab_str(const struct lab_event *e, int field); /* of JSON its text */
 int64_t lab_int(const struct lab_event *e, int field, int64_t otherwise);
-double lab_real(const struct lab_event *e, int field); /* also of a whole number; NaN otherwise */
-bool lab_bool(const struct lab_event *e, int field);   /* false otherwise */
+double lab_real(const struct lab_event *e, int field);                       /* also of a whole number; NaN otherwise */
+bool lab_bool(const struct lab_event *e, int field);                         /* false otherwise */
 const struct lab_message *lab_message(const struct lab_event *e, int field); /* NULL otherwise */
 const struct lab_agent *lab_agent(const struct lab_event *e, int field);     /* NULL otherwise */
 

@@ -31,10 +31,10 @@
 #define MAX_BYTES ((size_t)256 << 20) /* of lab_writer_options.max_bytes */
 #define KEEP_BYTES ((size_t)1 << 20)  /* memory kept after a burst */
 #define OPEN_MAX 256                  /* files open at a time */
-#define SYNC_EACH_MAX 64              /* files that are synced one by one */
+#define SYNC_EACH_MAX 16              /* files that are synced one by one */
 #define GATHER_MS 5                   /* lines of one step come together before they are written */
 #define GATHER_BYTES ((size_t)256 << 10)
-#define SPANS_MAX 64                  /* in one writev */
+#define SPANS_MAX 64 /* in one writev */
 #define NO_SPAN SIZE_MAX
 
 struct span {
@@ -82,10 +82,11 @@ struct lab_writer {
 	pthread_mutex_t lock; /* what follows */
 	pthread_cond_t wake, changed;
 	struct queue queue;
-	size_t wake_at;         /* bytes in the queue at which the thread wants to be woken */
-	int64_t queue_since_ms; /* boot time of its first line */
-	int64_t handed, synced; /* numbers of lines and closings */
+	size_t wake_at;                  /* bytes in the queue at which the thread wants to be woken */
+	int64_t queue_since_ms;          /* boot time of its first line */
+	int64_t handed, written, synced; /* numbers of lines and closings */
 	bool hurry, closing;
+	bool is_urged;   /* somebody waits for `written` */
 	bool is_stopped; /* by `error`, until somebody says to try again */
 	bool is_overrun; /* lines were lost, none is taken any more */
 	bool is_unsure;  /* a sync failed: nothing is written any more */
@@ -120,9 +121,14 @@ static void queue_release(struct queue *q)
 
 static void queue_clear(struct queue *q)
 {
-	if (q->bytes.cap > KEEP_BYTES) queue_release(q);
 	buf_clear(&q->bytes);
 	q->n = 0;
+}
+
+/* When there is nothing to do; in between, a burst would pay for its memory again and again. */
+static void queue_trim(struct queue *q)
+{
+	if (q->n == 0 && q->bytes.cap > KEEP_BYTES) queue_release(q);
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
@@ -144,7 +150,14 @@ static void close_file(struct lab_writer *w, struct lab_log *l)
 	w->nopen--;
 }
 
-static int open_again(const struct lab_log *l) { return open(l->path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW); }
+/* open(2) of what is there, in place of files that were not used for longest when the process may open no more. */
+static int open_existing(struct lab_writer *w, const char *path, int flags)
+{
+	int fd;
+	while ((fd = open(path, flags | O_CLOEXEC)) < 0 && (errno == EMFILE || errno == ENFILE) && w->nopen > 0)
+		close_file(w, TAILQ_FIRST(&w->open));
+	return fd;
+}
 
 static enum err open_file(struct lab_writer *w, struct lab_log *l, struct errinfo *info)
 {
@@ -154,8 +167,7 @@ static enum err open_file(struct lab_writer *w, struct lab_log *l, struct errinf
 		return OK;
 	}
 	if (w->nopen == OPEN_MAX) close_file(w, TAILQ_FIRST(&w->open));
-	while ((l->fd = open_again(l)) < 0 && (errno == EMFILE || errno == ENFILE) && w->nopen > 0)
-		close_file(w, TAILQ_FIRST(&w->open));
+	l->fd = open_existing(w, l->path, O_WRONLY | O_APPEND | O_NOFOLLOW);
 	if (l->fd < 0) return file_error(info, "opened", l->path);
 	TAILQ_INSERT_TAIL(&w->open, l, open_link);
 	w->nopen++;
@@ -266,20 +278,17 @@ static size_t dir_len(const char *path)
 	return slash == NULL ? 0 : (size_t)(slash - path) + (slash == path);
 }
 
-static enum err sync_dir(const char *path, struct errinfo *info)
+static enum err sync_dir(struct lab_writer *w, const char *path, struct errinfo *info)
 {
 	char *dir = dir_len(path) > 0 ? str_dup(str_n(path, dir_len(path))) : xstrdup(".");
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open_existing(w, dir, O_RDONLY | O_DIRECTORY);
 	enum err e = fd >= 0 && fsync(fd) == 0 ? OK : file_error(info, "synced", dir);
 	if (fd >= 0) close(fd);
 	free(dir);
 	return e;
 }
 
-static bool same_dir(const char *a, const char *b)
-{
-	return dir_len(a) == dir_len(b) && memcmp(a, b, dir_len(a)) == 0;
-}
+static bool same_dir(const char *a, const char *b) { return dir_len(a) == dir_len(b) && memcmp(a, b, dir_len(a)) == 0; }
 
 static enum err sync_each(struct lab_writer *w, struct errinfo *info)
 {
@@ -292,7 +301,7 @@ static enum err sync_each(struct lab_writer *w, struct errinfo *info)
 	}
 	STAILQ_FOREACH (l, &w->unsynced, unsynced_link) {
 		if (!l->is_new || (last != NULL && same_dir(last, l->path))) continue;
-		if ((e = sync_dir(l->path, info)) != OK) return e;
+		if ((e = sync_dir(w, l->path, info)) != OK) return e;
 		last = l->path;
 	}
 	return OK;
@@ -365,10 +374,12 @@ static void wait_for_work(struct lab_writer *w)
 {
 	while (!w->closing && (w->is_stopped || !has_work(w))) {
 		w->wake_at = w->is_stopped ? SIZE_MAX : 0;
+		queue_trim(&w->queue);
+		queue_trim(&w->batch);
 		if (w->is_stopped || w->nunsynced == 0) pthread_cond_wait(&w->wake, &w->lock);
 		else wait_until(w, sync_at(w));
 	}
-	if (w->options.sync_ms > 0 && !w->hurry && !w->closing && w->queue.bytes.n < GATHER_BYTES) {
+	if (w->options.sync_ms > 0 && !w->hurry && !w->is_urged && !w->closing && w->queue.bytes.n < GATHER_BYTES) {
 		w->wake_at = GATHER_BYTES;
 		wait_until(w, clock_boot_ms() + GATHER_MS);
 	}
@@ -410,6 +421,18 @@ static void forgive(struct lab_writer *w)
 	w->info = overrun;
 }
 
+/* Everything of the batch is in its files; with the lock held. */
+static void note_written(struct lab_writer *w)
+{
+	bool is_urged = w->is_urged;
+	w->written = w->taken;
+	w->is_urged = false;
+	if (!is_urged || w->options.written == NULL) return;
+	pthread_mutex_unlock(&w->lock);
+	w->options.written(w->options.ctx);
+	pthread_mutex_lock(&w->lock);
+}
+
 /* One round: what has come is written, and synced when it is time. */
 static void work(struct lab_writer *w)
 {
@@ -418,6 +441,7 @@ static void work(struct lab_writer *w)
 	pthread_mutex_unlock(&w->lock);
 	enum err e = write_batch(w, &info);
 	pthread_mutex_lock(&w->lock);
+	if (e == OK) note_written(w);
 	if (e == OK && wants_sync(w)) {
 		pthread_mutex_unlock(&w->lock);
 		e = sync_round(w, &info);
@@ -498,6 +522,24 @@ enum err lab_writer_free(struct lab_writer *w, struct errinfo *info)
 
 size_t lab_writer_pending(const struct lab_writer *w) { return atomic_load(&w->pending); }
 
+int64_t lab_writer_mark(struct lab_writer *w)
+{
+	pthread_mutex_lock(&w->lock);
+	int64_t mark = w->handed;
+	pthread_mutex_unlock(&w->lock);
+	return mark;
+}
+
+bool lab_writer_reached(struct lab_writer *w, int64_t mark)
+{
+	pthread_mutex_lock(&w->lock);
+	bool is_reached = w->written >= mark && !w->is_overrun; /* lost lines have no number */
+	w->is_urged |= !is_reached;
+	if (!is_reached) pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+	return is_reached;
+}
+
 enum err lab_writer_flush(struct lab_writer *w, struct errinfo *info)
 {
 	pthread_mutex_lock(&w->lock);
@@ -556,8 +598,7 @@ static enum err move_torn(int fd, const struct lab_log_options *o, struct errinf
 	/* On a full disk the torn end is given up: it holds no whole line. */
 	if (torn < 0 || (!copy_behind(fd, o->good_bytes, torn) && !os_has_no_room(errno)))
 		e = file_error(info, "written", path.p);
-	else if (ftruncate(fd, (off_t)o->good_bytes) != 0)
-		e = file_error(info, "repaired", o->path);
+	else if (ftruncate(fd, (off_t)o->good_bytes) != 0) e = file_error(info, "repaired", o->path);
 	if (torn >= 0) close(torn);
 	buf_release(&path);
 	return e;
@@ -590,7 +631,8 @@ enum err lab_log_open(struct lab_writer *w, const struct lab_log_options *o, str
 	close(fd); /* the thread opens what it writes */
 	if (e != OK) return e;
 	struct lab_log *l = xcalloc(1, sizeof *l);
-	*l = (struct lab_log){.writer = w, .path = xstrdup(o->path), .redaction = o->redaction, .fd = -1, .is_new = is_new};
+	*l = (struct lab_log){
+		.writer = w, .path = xstrdup(o->path), .redaction = o->redaction, .fd = -1, .is_new = is_new};
 	l->experiment_id = o->experiment_id.p != NULL ? str_dup(o->experiment_id) : NULL;
 	l->next_seq = o->next_seq;
 	l->bytes = o->good_bytes;

@@ -18,15 +18,21 @@ struct lab_writer;
 struct lab_log;
 
 struct lab_writer_options {
-	int64_t sync_ms;   /* 0: every round is synced */
-	size_t max_bytes;  /* pending at most, beyond it lines are lost and the writer has failed; 0: 256 MB */
-	void (*failed)(void *ctx, enum err e, const struct errinfo *info); /* on the writer's thread: only wake somebody */
+	int64_t sync_ms;  /* 0: every round is synced */
+	size_t max_bytes; /* pending at most, beyond it lines are lost and the writer has failed; 0: 256 MB */
+	void (*failed)(void *ctx, enum err e,
+		       const struct errinfo *info); /* on the writer's thread: only wake somebody */
+	void (*written)(void *ctx); /* the same: a lab_writer_reached that was false may be true; may be NULL */
 	void *ctx;
 };
 struct lab_writer *lab_writer_new(const struct lab_writer_options *o);
 /* Writes and syncs all there is, ends the thread. OK, or the error that stopped it. */
 MUST_USE enum err lab_writer_free(struct lab_writer *w, struct errinfo *info);
 size_t lab_writer_pending(const struct lab_writer *w); /* bytes handed over and not written */
+/* All lines that were handed over so far, as a number; and whether they are in their files, where no death of the process
+ * can take them from. If not they are written now, and `written` is called. */
+int64_t lab_writer_mark(struct lab_writer *w);
+bool lab_writer_reached(struct lab_writer *w, int64_t mark);
 /* Waits until all that was handed over is written and synced, or for the error that stopped it. */
 MUST_USE enum err lab_writer_flush(struct lab_writer *w, struct errinfo *info);
 /* After `failed`: tries again. */
@@ -47,7 +53,7 @@ MUST_USE enum err lab_log_open(struct lab_writer *w, const struct lab_log_option
  * over. Returns its seq. */
 int64_t lab_log_add(struct lab_log *l, struct lab_event *e);
 int64_t lab_log_bytes(const struct lab_log *l); /* of all its lines */
-void lab_log_close(struct lab_log *l); /* what was added is written all the same; NULL does nothing */
+void lab_log_close(struct lab_log *l);          /* what was added is written all the same; NULL does nothing */
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
@@ -64,7 +70,8 @@ struct lab_file_end {
 /* Calls `fn` for each event in order; `event` lives until it returns. From byte `from` on (0, or an earlier good_bytes):
  * following a file costs what is new in it. An error of `fn` ends it and is returned. ERR_NOT_FOUND, ERR_IO. A torn end
  * and bad lines are no errors but are told in *end. */
-MUST_USE enum err lab_file_read(const char *path, int64_t from, enum err (*fn)(void *ctx, const struct lab_event *event),
-				void *ctx, struct lab_file_end *end, struct errinfo *info);
+MUST_USE enum err lab_file_read(const char *path, int64_t from,
+				enum err (*fn)(void *ctx, const struct lab_event *event), void *ctx,
+				struct lab_file_end *end, struct errinfo *info);
 
 #endif

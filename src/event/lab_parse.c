@@ -181,7 +181,7 @@ static void read_fields(struct arena *arena, const struct json *root, struct lab
 	for (size_t i = 0; i < row->nfields; i++) keys[i] = str_c(row->fields[i].name);
 	json_pick(root, keys, row->nfields, found);
 	for (size_t i = 0; i < row->nfields; i++) {
-		if (found[i] == NULL && data != NULL) found[i] = json_getn(data, keys[i]);
+		if (found[i] == NULL && data != NULL) found[i] = json_get(data, row->fields[i].name);
 		out->v[i] = read_value(arena, row->fields[i].kind, found[i]);
 	}
 }
@@ -189,7 +189,7 @@ static void read_fields(struct arena *arena, const struct json *root, struct lab
 static enum err read_event(struct arena *arena, const struct json *root, bool has_sum, struct lab_event *out,
 			   struct errinfo *info)
 {
-	struct str name;
+	struct str name = STR_NONE;
 	if (json_type(root) != JSON_OBJ) return err_set(info, ERR_BAD_JSON, "an event is a JSON object");
 	const struct json *data = json_get(root, "data");
 	(void)json_int(json_get(root, "seq"), &out->seq);

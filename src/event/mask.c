@@ -14,8 +14,8 @@
 #include <arpa/inet.h>
 
 #define NOWHERE SIZE_MAX
-#define ARMED_GAP 8    /* characters between the word "key" and the key */
-#define KEY_LOOK 64    /* a key shows within so many characters that it is no word */
+#define ARMED_GAP 8 /* characters between the word "key" and the key */
+#define KEY_LOOK 64 /* a key shows within so many characters that it is no word */
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
@@ -34,13 +34,16 @@ static const struct {
 	struct str beginning;
 	size_t more; /* characters that must follow */
 } key_forms[] = {
-	{STR_INIT("sk-"), 16},         {STR_INIT("sk_live_"), 16}, {STR_INIT("sk_test_"), 16}, {STR_INIT("rk_live_"), 16},
-	{STR_INIT("pk-"), 20},         {STR_INIT("xai-"), 16},     {STR_INIT("gsk_"), 16},     {STR_INIT("AIza"), 30},
-	{STR_INIT("ghp_"), 20},        {STR_INIT("gho_"), 20},     {STR_INIT("ghu_"), 20},     {STR_INIT("ghs_"), 20},
-	{STR_INIT("ghr_"), 20},        {STR_INIT("hf_"), 20},      {STR_INIT("glpat-"), 16},   {STR_INIT("npm_"), 20},
-	{STR_INIT("github_pat_"), 20}, {STR_INIT("xoxb-"), 16},    {STR_INIT("xoxp-"), 16},    {STR_INIT("xoxa-"), 16},
-	{STR_INIT("AKIA"), 16},        {STR_INIT("ASIA"), 16},     {STR_INIT("ya29."), 20},    {STR_INIT("r8_"), 20},
-	{STR_INIT("eyJ"), 20},         {STR_INIT("whsec_"), 16},   {STR_INIT("pplx-"), 16},    {STR_INIT("SG."), 20},
+	{STR_INIT("sk-"), 16},      {STR_INIT("sk_live_"), 16},    {STR_INIT("sk_test_"), 16},
+	{STR_INIT("rk_live_"), 16}, {STR_INIT("pk-"), 20},         {STR_INIT("xai-"), 16},
+	{STR_INIT("gsk_"), 16},     {STR_INIT("AIza"), 30},        {STR_INIT("ghp_"), 20},
+	{STR_INIT("gho_"), 20},     {STR_INIT("ghu_"), 20},        {STR_INIT("ghs_"), 20},
+	{STR_INIT("ghr_"), 20},     {STR_INIT("hf_"), 20},         {STR_INIT("glpat-"), 16},
+	{STR_INIT("npm_"), 20},     {STR_INIT("github_pat_"), 20}, {STR_INIT("xoxb-"), 16},
+	{STR_INIT("xoxp-"), 16},    {STR_INIT("xoxa-"), 16},       {STR_INIT("AKIA"), 16},
+	{STR_INIT("ASIA"), 16},     {STR_INIT("ya29."), 20},       {STR_INIT("r8_"), 20},
+	{STR_INIT("eyJ"), 20},      {STR_INIT("whsec_"), 16},      {STR_INIT("pplx-"), 16},
+	{STR_INIT("SG."), 20},
 };
 
 static size_t known_key(struct str s)
@@ -88,8 +91,7 @@ static bool announces_key(struct str word)
 {
 	static const struct str names[] = {STR_INIT("key"), STR_INIT("token"), STR_INIT("secret"), STR_INIT("bearer")};
 	for (size_t k = 0; k < ARRAY_LEN(names); k++)
-		if (word.n >= names[k].n &&
-		    str_eq_nocase(str_n(word.p + word.n - names[k].n, names[k].n), names[k]))
+		if (word.n >= names[k].n && str_eq_nocase(str_n(word.p + word.n - names[k].n, names[k].n), names[k]))
 			return true;
 	return false;
 }
@@ -112,7 +114,7 @@ struct digits {
 static void read_digits(struct str s, const char *gaps, struct digits *d)
 {
 	size_t i = 0;
-	d->n = d->ngroups = 0;
+	*d = (struct digits){.n = 0};
 	while (d->n < DIGITS_MAX && is_digit(at(s, i))) {
 		d->digit[d->n++] = s.p[i++];
 		if (is_digit(at(s, i)) && d->n < DIGITS_MAX) continue;
