@@ -67,6 +67,8 @@
 	X(stream_keep_ms,           "streamKeepMs",            604800000,    0,           31536000000,  "ms",   "how long a finished attempt's own stream stays readable") \
 	X(tombstone_keep_ms,        "tombstoneKeepMs",         2592000000,   0,           315360000000, "ms",   "how long the feed still tells of a deletion") \
 	X(asset_keep_ms,            "assetKeepMs",             86400000,     0,           31536000000,  "ms",   "how long an attachment nobody refers to stays") \
+	X(experiment_look_ms,       "experimentLookMs",        1000,         100,         3600000,      "ms",   "from one look at the experiments that run to the next") \
+	X(experiment_bytes,         "experimentBytes",         16 << 20,     4096,        512 << 20,    "bytes", "a manifest.json that is read for an experiment's record") \
 	X(journal_bytes,            "journalBytes",            16 << 20,     4096,        1LL << 30,    "bytes", "one journal file before the next is begun") \
 	X(journal_files,            "journalFiles",            8,            1,           1000,         "files", "journal files kept")
 /* clang-format on */

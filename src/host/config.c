@@ -641,6 +641,7 @@ void config_init(struct config *c)
 		.model_fallback = nothing,
 		.log_level = LOG_INFO,
 		.lab_output = "",
+		.lab_user = "",
 		.lab_turns = 20,
 		.lab_threshold = (double)NAN,
 		.lab_action = "stop",

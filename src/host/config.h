@@ -64,6 +64,8 @@ enum config_kind {
 	  "weights of content, structure, sentences, length and punctuation, in this order; their sum is 1")           \
 	X(lab_awareness, "labAwareness", CFG_PRESET, "what models are told of their role: a preset or a YAML file")    \
 	X(lab_redact, "labRedact", CFG_WORD, "what becomes of texts in experiments' files: off, hash, drop, mask-pii") \
+	X(lab_user, "labUser", CFG_TEXT,                                                                               \
+	  "the user whose devices see and stop experiments; by default the only one there is")                         \
 	X(lab_notify, "labNotify", CFG_FLAG, "show a notification when an experiment ends")                            \
 	X(lab_prompt_tag, "labPromptTag", CFG_TEXT, "stands before a person's prompt, for the models to see")          \
 	X(lab_max_parallel, "labMaxParallel", CFG_INT, "conversations of an experiment that are held at once")         \
@@ -82,6 +84,7 @@ struct config {
 	const char *user_budget; /* "" none */
 	enum log_level log_level;
 	const char *lab_output; /* "" none */
+	const char *lab_user;   /* name or id; "" the only one */
 	int64_t lab_turns, lab_max_parallel, lab_sync_ms;
 	double lab_threshold; /* NaN none */
 	const char *lab_action, *lab_profile, *lab_awareness, *lab_redact, *lab_prompt_tag;

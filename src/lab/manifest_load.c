@@ -13,6 +13,7 @@
 
 #define FILE_MAX ((int64_t)512 << 20)
 #define CHUNK ((size_t)64 << 10)
+#define SHORTEST ((size_t)64) /* bytes of a conversation; a file of shorter ones would take a hundred times its size */
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
@@ -255,6 +256,8 @@ static enum err parse(struct manifest *m, struct str text, bool with_conversatio
 {
 	struct json_doc *doc = NULL;
 	enum err e = json_parse(text, &doc, info);
+	if (e == OK && json_len(json_get(json_root(doc), "conversations")) > text.n / SHORTEST + SHORTEST)
+		e = err_set(info, ERR_BAD_JSON, "the conversations in " MANIFEST_FILE " are none");
 	if (e == OK) e = load(m, json_root(doc), with_conversations, info);
 	json_free(doc);
 	return e == OK ? OK : ERR_BAD_JSON;

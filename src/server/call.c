@@ -41,6 +41,9 @@ static const struct verb {
 	{"auto:resume", verb_auto_resume},
 	{"auto:stop", verb_auto_stop},
 	{"auto:state", verb_auto_state},
+	{"experiment:stop", verb_experiment_stop},
+	{"experiment:pause", verb_experiment_pause},
+	{"experiment:resume", verb_experiment_resume},
 	{"ping", verb_ping},
 };
 

@@ -71,6 +71,9 @@ void verb_queue_clear(struct call *c);
 void verb_queue_remove(struct call *c);
 void verb_queue_reorder(struct call *c);
 void verb_permission_answer(struct call *c);
+void verb_experiment_stop(struct call *c);
+void verb_experiment_pause(struct call *c);
+void verb_experiment_resume(struct call *c);
 void verb_ping(struct call *c);
 
 #endif

@@ -102,6 +102,7 @@ static void stop(struct server *s, int status)
 	if (s->journal != NULL) journal_event(s->journal, "daemon.stopping", EVI("status", status));
 	uv_timer_stop(&s->tick);
 	uv_timer_stop(&s->seats_timer);
+	experiments_stop(s);
 	seats_stop(s->seats);
 	catalog_stop(s->catalog);
 	work_stop(s->work);
@@ -179,6 +180,7 @@ static void on_ready(void *ctx, enum err e)
 	}
 	s->ready = true;
 	(void)catalog_look(s->catalog, 0, NULL, NULL);
+	experiments_start(s);
 	for (size_t i = 0; s->listen_urls[i][0] != '\0'; i++) printf("listening on %s\n", s->listen_urls[i]);
 	fflush(stdout);
 	notify_supervisor("READY=1");
@@ -282,6 +284,7 @@ static enum err open_parts(struct server *s, struct errinfo *info)
 				  .watched = on_watched,
 				  .ctx = s};
 	s->work = work_new(&wo);
+	s->experiments = experiments_new(s);
 	struct http_options ho = {.loop = &s->loop,
 				  .limits = &c->limits,
 				  .hooks = {api_head, api_request, api_gone, s},
@@ -312,6 +315,7 @@ static void close_parts(struct server *s)
 	uv_walk(&s->loop, close_handle, NULL);
 	while (uv_loop_close(&s->loop) == UV_EBUSY) uv_run(&s->loop, UV_RUN_ONCE);
 	free(s->provider_budgets);
+	experiments_free(s->experiments);
 	catalog_free(s->catalog); /* other threads are done with it */
 	mdns_stop(s->mdns);
 	if (s->journal != NULL) {

@@ -13,6 +13,7 @@
  *   verbs_*.c   the verbs
  *   api.c       the table of HTTP routes
  *   operator.c  what the machine's owner may ask over the Unix socket
+ *   experiments.c  experiments as records: what runs in the output directory, whose it is
  *   upload.c    attachments
  *   page.c      the embedded web page, health, metrics */
 #ifndef ROOST_SERVER_SERVER_H
@@ -88,6 +89,7 @@ struct server {
 	uv_timer_t queue_timer;
 	LIST_HEAD(, stop_wait) stops;    /* calls that wait for a request to be stopped */
 	LIST_HEAD(, follower) followers; /* HTTP requests that follow a running answer */
+	struct experiments *experiments;
 	struct auto_watch *auto_watches; /* running automatic runs, until their time is up */
 	STAILQ_HEAD(, live_user) announce;
 	LIST_HEAD(, peer) peers;
@@ -171,6 +173,15 @@ void queue_news(struct server *s, const struct room *room, const struct job *job
 /* A change was committed: tells the relay, which also stops what runs when `stop_running`, and the devices in the room but
  * the asker (NULL: all). */
 void queue_changed(struct server *s, const struct cmd_queue *cmd, bool stop_running, const struct peer *asker);
+
+/* ---- experiments ------------------------------------------------------------------------------------------------ */
+
+struct mirror;
+struct experiments *experiments_new(struct server *s);
+void experiments_start(struct server *s);                       /* once the store is ready */
+void experiments_stop(struct server *s);                        /* no new look */
+void experiments_free(struct experiments *x);                   /* after the loop; NULL is nothing */
+struct mirror *experiments_mirror(const struct experiments *x); /* for mirror_tell */
 
 /* ---- the rest --------------------------------------------------------------------------------------------------- */
 

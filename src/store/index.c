@@ -18,7 +18,7 @@ static const struct {
 	{RT_DEVICE, "platform,createdAt,modifiedAt"},
 	{RT_SYNC_STATE, "deviceId,createdAt,modifiedAt"},
 	{RT_PRESET, "title,createdAt,modifiedAt"},
-	{RT_EXPERIMENT, "title,state,createdAt,modifiedAt"},
+	{RT_EXPERIMENT, "status,createdAt,modifiedAt"},
 	{RT_REVISION, "recordName,recordType,conversationId,conflict,createdAt,modifiedAt"},
 	{RT_AUTO_STEP, "sessionId,run,n,createdAt,modifiedAt"},
 	{RT_PERMISSION, "conversationId,requestId,state,createdAt"},
