@@ -32,6 +32,10 @@ while(roost_pkgs)
 	target_link_libraries(roost_deps INTERFACE PkgConfig::${pkg})
 endwhile()
 
+# Of ncurses only what is linked: its flags would define less than ours do.
+pkg_check_modules(ncursesw REQUIRED ncursesw>=6.2)
+target_link_libraries(roost_deps INTERFACE ${ncursesw_LINK_LIBRARIES})
+
 if(EXISTS ${roost_deps_dir}/include/yyjson.h AND EXISTS ${roost_deps_dir}/include/llhttp.h)
 	set(ROOST_PRIVATE_DEPS ON)
 	target_include_directories(roost_deps SYSTEM INTERFACE ${roost_deps_dir}/include)

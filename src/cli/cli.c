@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <getopt.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "cli/term.h"
@@ -8,13 +9,14 @@
 extern const struct cli_command cmd_serve, cmd_pair, cmd_users, cmd_devices, cmd_chat, cmd_models, cmd_status,
 	cmd_queue, cmd_history, cmd_log, cmd_backup, cmd_restore, cmd_doctor, cmd_discover, cmd_version, cmd_help,
 	cmd_completion, cmd_config, cmd_dimensions, cmd_keys, cmd_usage, cmd_budget, cmd_run, cmd_stop, cmd_pause,
-	cmd_experiment, cmd_cleanup;
+	cmd_experiment, cmd_cleanup, cmd_branch, cmd_monitor;
 
 const struct cli_command *const cli_commands[] = {
-	&cmd_serve,   &cmd_run, &cmd_pair,   &cmd_users,    &cmd_devices, &cmd_chat,    &cmd_models,     &cmd_keys,
-	&cmd_usage,   &cmd_budget, &cmd_status,   &cmd_queue,   &cmd_history, &cmd_log,        &cmd_backup,
-	&cmd_restore, &cmd_doctor, &cmd_discover, &cmd_version, &cmd_help,    &cmd_completion, &cmd_config, &cmd_dimensions,
-	&cmd_stop, &cmd_pause, &cmd_experiment, &cmd_cleanup, NULL,
+	&cmd_serve,    &cmd_run,     &cmd_branch,     &cmd_pair,       &cmd_users,   &cmd_devices,
+	&cmd_chat,     &cmd_models,  &cmd_keys,       &cmd_usage,      &cmd_budget,  &cmd_status,
+	&cmd_queue,    &cmd_history, &cmd_log,        &cmd_backup,     &cmd_restore, &cmd_doctor,
+	&cmd_discover, &cmd_version, &cmd_help,       &cmd_completion, &cmd_config,  &cmd_dimensions,
+	&cmd_stop,     &cmd_pause,   &cmd_experiment, &cmd_cleanup,    &cmd_monitor, NULL,
 };
 
 const struct cli_command *cli_find(const char *name)
@@ -104,7 +106,9 @@ static void options_build(const struct cli_command *cmd, struct option *longs, c
 	for (const struct cli_option *o = cmd->options; o != NULL; o = o->name != NULL ? o + 1 : NULL) {
 		const struct cli_option *row = o->name != NULL ? o : &help;
 		ASSERT_CMP(n, <, CLI_OPTIONS_MAX - 1);
-		int has_arg = row->arg == NULL ? no_argument : row->arg[0] == '[' ? optional_argument : required_argument;
+		int has_arg = row->arg == NULL     ? no_argument
+			      : row->arg[0] == '[' ? optional_argument
+						   : required_argument;
 		longs[n++] = (struct option){.name = row->name, .has_arg = has_arg, .val = row->letter};
 		if (row->letter != 0) *shorts++ = row->letter;
 		if (row->letter != 0 && row->arg != NULL) *shorts++ = ':';
@@ -176,6 +180,7 @@ int cli_main(int argc, char **argv)
 	struct cli c = {0};
 	int status = 0;
 	const char *name = argc > 1 ? argv[1] : NULL;
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error as a full disk is one */
 	term_init();
 	if (name == NULL) {
 		help_overview(stderr);

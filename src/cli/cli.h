@@ -97,7 +97,11 @@ MUST_USE enum err remote_call(struct cli *c, const char *method, const char *bas
 void help_print(const struct cli_command *cmd, FILE *out);
 void help_overview(FILE *out);
 void help_man(const struct cli_command *cmd, FILE *out); /* NULL: roost(1) itself */
-void help_completion(FILE *out);                         /* for bash */
+void help_markdown(FILE *out);                           /* docs/commands.md */
+/* The option that is told of after `o`, with --help as the last of every table; NULL begins and ends. */
+const struct cli_option *help_next_option(const struct cli_command *cmd, const struct cli_option *o);
+/* complete.c: the script for a shell. False: it is none of bash, zsh and fish. */
+bool complete_write(struct str shell, FILE *out);
 /* What an exit status means; rows end with a NULL text. */
 struct exit_row {
 	int status;

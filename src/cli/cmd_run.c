@@ -3,7 +3,7 @@
 
 static const struct cli_option options[] = {
 	SPEC_OPTIONS OPTIONS_RUN,
-	{"resume", 0, "ID", "continue an experiment that ended early, at the very message", NULL},
+	{"resume", 0, "EXPERIMENT", "continue an experiment that ended early, at the very message", NULL},
 	{"in", 0, "ID", NULL, NULL}, /* how a background run is started: lab/detach.h */
 	OPTION_END,
 };
@@ -49,7 +49,10 @@ const struct cli_command cmd_run = {
 		 "Ctrl-C finishes the messages in flight and ends; a second one cuts them. What was said is kept either\n"
 		 "way, and --resume goes on from there.\n"
 		 "\n"
-		 "With --quiet it runs in the background: see roost monitor, roost stop.",
+		 "With --quiet it runs in the background: see roost monitor, roost stop.\n"
+		 "\n"
+		 "--redact keeps texts out of files. Displays show them all the same, but for --json, whose lines are those\n"
+		 "of the files: it is mostly sent to one.",
 	.example = "roost run -a local:test -b local:test -t 5 -p \"Hello\"\n"
 		   "roost run -a claude -b gpt --repetitions 10 --max-parallel 4 --quiet\n"
 		   "roost run experiment.yaml --dry-run\n"

@@ -1,5 +1,5 @@
-/* Everything that is told about the commands, made from their tables: --help, the overview, manual pages, completion.
- * */
+/* Everything that is told about the commands, made from their tables: --help, the overview, the manual pages. Completion
+ * is in complete.c. */
 #include <ctype.h>
 #include <time.h>
 
@@ -26,8 +26,7 @@ const struct exit_row exit_rows[] = {
 
 static const struct cli_option help_option = {"help", 'h', NULL, "print this help", NULL};
 
-/* The option after `o`, with --help as the last of every table; start with NULL. */
-static const struct cli_option *next_option(const struct cli_command *cmd, const struct cli_option *o)
+const struct cli_option *help_next_option(const struct cli_command *cmd, const struct cli_option *o)
 {
 	if (o == &help_option) return NULL;
 	o = o == NULL ? cmd->options : o + 1;
@@ -43,20 +42,40 @@ static void option_head(const struct cli_option *o, struct buf *b)
 	buf_addf(b, "--%s%s%s", o->name, o->arg != NULL && o->arg[0] != '[' ? " " : "", o->arg != NULL ? o->arg : "");
 }
 
+#define LINE_MAX_BYTES 110
+
+/* Words from column `at` on, each further line begun there. */
+static void print_wrapped(const char *text, size_t at, FILE *out)
+{
+	for (size_t column = at; *text != '\0'; text += *text == ' ') {
+		size_t n = strcspn(text, " ");
+		if (column > at && column + 1 + n > LINE_MAX_BYTES) {
+			fprintf(out, "\n%*s", (int)at, "");
+			column = at;
+		}
+		fprintf(out, "%s%.*s", column > at ? " " : "", (int)n, text);
+		column += n + (column > at);
+		text += n;
+	}
+}
+
 static void print_options(const struct cli_command *cmd, FILE *out)
 {
 	size_t width = 0;
-	for (const struct cli_option *o = NULL; (o = next_option(cmd, o)) != NULL;) {
-		struct buf b = BUF_INIT(256);
+	for (const struct cli_option *o = NULL; (o = help_next_option(cmd, o)) != NULL;) {
+		struct buf b = BUF_INIT(1024);
 		option_head(o, &b);
 		width = MAX(width, b.n);
 		buf_release(&b);
 	}
-	for (const struct cli_option *o = NULL; (o = next_option(cmd, o)) != NULL;) {
-		struct buf b = BUF_INIT(256);
+	for (const struct cli_option *o = NULL; (o = help_next_option(cmd, o)) != NULL;) {
+		struct buf b = BUF_INIT(1024);
 		option_head(o, &b);
-		fprintf(out, "  %-*s  %s", (int)width, b.p, o->help);
-		if (o->def != NULL) fprintf(out, " [%s]", o->def);
+		fprintf(out, "  %-*s  ", (int)width, b.p);
+		buf_clear(&b);
+		buf_add_str(&b, str_c(o->help));
+		if (o->def != NULL) buf_addf(&b, " [%s]", o->def);
+		print_wrapped(b.p, width + 4, out);
 		fputc('\n', out);
 		buf_release(&b);
 	}
@@ -113,7 +132,7 @@ static void roff_text(const char *text, FILE *out)
 static void roff_options(const struct cli_command *cmd, FILE *out)
 {
 	fputs(".SH OPTIONS\n", out);
-	for (const struct cli_option *o = NULL; (o = next_option(cmd, o)) != NULL;) {
+	for (const struct cli_option *o = NULL; (o = help_next_option(cmd, o)) != NULL;) {
 		fputs(".TP\n", out);
 		if (o->letter != 0) fprintf(out, "\\fB\\-%c\\fR, ", o->letter);
 		fputs("\\fB\\-\\-", out);
@@ -136,6 +155,15 @@ static void roff_commands(FILE *out)
 		roff_text(cli_commands[i]->summary, out);
 	}
 }
+
+static const struct {
+	const char *path, *text;
+} files[] = {
+	{"$XDG_CONFIG_HOME/roost/roost.yaml", "the configuration"},
+	{"$XDG_DATA_HOME/roost", "the data directory"},
+	{"$XDG_DATA_HOME/roost/experiments",
+	 "experiments, unless labOutput in the configuration or $ROOST_OUTPUT_DIR say another"},
+};
 
 void help_man(const struct cli_command *cmd, FILE *out)
 {
@@ -162,44 +190,47 @@ void help_man(const struct cli_command *cmd, FILE *out)
 		fprintf(out, ".TP\n%d\n", r->status);
 		roff_text(r->text, out);
 	}
-	fputs(".SH FILES\n.TP\n\\fI$XDG_DATA_HOME/roost\\fR\nthe data directory\n"
-	      ".TP\n\\fI$XDG_CONFIG_HOME/roost/roost.yaml\\fR\nthe configuration\n",
-	      out);
+	fputs(".SH FILES\n", out);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		fputs(".TP\n\\fI", out);
+		fprintf(out, "%s\\fR\n", files[i].path);
+		roff_text(files[i].text, out);
+	}
 	if (cmd != NULL) fputs(".SH \"SEE ALSO\"\n\\fBroost\\fR(1)\n", out);
 }
 
-/* ---- completion ------------------------------------------------------------------------------------------------- */
+/* ---- a page for the documents ------------------------------------------------------------------------------------- */
 
-void help_completion(FILE *out)
+/* In a table's cell, and where it is no code. */
+static void cell(const char *text, FILE *out)
 {
-	fputs("# bash completion for roost; load it with: source <(roost completion)\n"
-	      "_roost()\n{\n"
-	      "\tlocal word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=\n"
-	      "\tCOMPREPLY=()\n"
-	      "\tcase $before in\n"
-	      "\t--data | -d) mapfile -t COMPREPLY < <(compgen -d -- \"$word\"); return ;;\n"
-	      "\t--config) mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); return ;;\n"
-	      "\tesac\n"
-	      "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"",
-	      out);
-	for (size_t i = 0; cli_commands[i] != NULL; i++) fprintf(out, "%s%s", i > 0 ? " " : "", cli_commands[i]->name);
-	fputs("\"\n\telse\n\t\tcase ${COMP_WORDS[1]} in\n", out);
-	for (size_t i = 0; cli_commands[i] != NULL; i++) {
-		fprintf(out, "\t\t%s) words=\"", cli_commands[i]->name);
-		for (const struct cli_option *o = NULL; (o = next_option(cli_commands[i], o)) != NULL;)
-			fprintf(out, "%s--%s", o == cli_commands[i]->options ? "" : " ", o->name);
-		/* the lower-case words among the arguments are subcommands: "add NAME | list" */
-		const char *args = cli_commands[i]->args;
-		for (size_t n; *args != '\0'; args += n + (args[n] == ' ')) {
-			n = strcspn(args, " ");
-			if (n > 1 && islower((unsigned char)args[0])) fprintf(out, " %.*s", (int)n, args);
-		}
-		fputs("\" ;;\n", out);
+	for (const char *p = text; *p != '\0'; p++) fprintf(out, "%s%c", strchr("|<*", *p) != NULL ? "\\" : "", *p);
+}
+
+static void markdown_command(const struct cli_command *cmd, FILE *out)
+{
+	fprintf(out, "\n## roost %s\n\n`roost %s [OPTION]...%s%s`: ", cmd->name, cmd->name,
+		cmd->args[0] != '\0' ? " " : "", cmd->args);
+	fputs(cmd->summary, out);
+	fputs(".\n\n| option | default | what it does |\n|---|---|---|\n", out);
+	for (const struct cli_option *o = NULL; (o = help_next_option(cmd, o)) != NULL;) {
+		fputs("| ", out);
+		if (o->letter != 0) fprintf(out, "`-%c`, ", o->letter);
+		fprintf(out, "`--%s%s%s` | ", o->name, o->arg != NULL && o->arg[0] != '[' ? " " : "",
+			o->arg != NULL ? o->arg : "");
+		cell(o->def != NULL ? o->def : "–", out);
+		fputs(" | ", out);
+		cell(o->help, out);
+		fputs(" |\n", out);
 	}
-	fputs("\t\tesac\n\tfi\n"
-	      "\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n"
-	      "\t[ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
-	      "}\n"
-	      "complete -F _roost roost\n",
+	fprintf(out, "\n```\n%s\n```\n", cmd->example);
+}
+
+void help_markdown(FILE *out)
+{
+	fputs("# Commands\n\n"
+	      "Every command and every option, as `roost help --markdown` prints them. `roost help COMMAND` and the manual pages,\n"
+	      "`man roost-COMMAND`, say more of each; what exit statuses mean is in [operations.md](operations.md).\n",
 	      out);
+	for (size_t i = 0; cli_commands[i] != NULL; i++) markdown_command(cli_commands[i], out);
 }

@@ -4,7 +4,9 @@
 
 #include "base/base.h"
 
-/* Runs notify-send (or osascript) with arguments only, never a shell, and waits for nothing. Texts are cleaned and cut. */
+/* Runs notify-send (or osascript) with arguments only, never a shell, and does not wait for what it does; when it cannot
+ * show anything, and where there is none, the bell rings if stderr is a terminal. Texts are cleaned and cut to one line of
+ * 200 characters. */
 void notify(struct str from, struct str title, struct str text);
 
 #endif

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/offline.h"
+#include "cli/ollama.h"
 #include "cli/run_one.h"
 #include "cli/term.h"
 #include "lab/detach.h"
@@ -15,6 +15,7 @@
 #define LISTED_MAX 40
 #define DETACH_MS 10000
 #define SPEC_NAME "spec.yaml"
+#define SPEC_PART SPEC_NAME ".new"
 
 enum err run_apply_line(struct cli *c, struct spec *s)
 {
@@ -88,7 +89,7 @@ static enum err prepare(struct cli *c, struct offline *off, struct spec *s)
 	for (size_t i = 0; i < s->nagents && e == OK; i++) {
 		struct resolved r;
 		if (s->agents[i].asked.n == 0) e = choose_model(c, off, s, i);
-		if (e == OK) e = offline_resolve(off, s->agents[i].asked, &r, &c->info);
+		if (e == OK) e = ollama_resolve(c, off, s->agents[i].asked, &r);
 		if (e != OK) break;
 		s->agents[i].model = arena_str(&s->memory, str_c(r.id));
 		is_remote[i] = providers_is_remote(off->providers, providers_index(off->providers, str_c(r.id)));
@@ -99,26 +100,29 @@ static enum err prepare(struct cli *c, struct offline *off, struct spec *s)
 
 /* ---- one experiment --------------------------------------------------------------------------------------------- */
 
-static char *spec_path(const struct place *p)
+static char *path_in(const struct place *p, const char *name)
 {
-	size_t cap = strlen(p->dir) + sizeof "/" SPEC_NAME;
+	size_t cap = strlen(p->dir) + strlen(name) + 2;
 	char *path = xmalloc(cap);
-	(void)snprintf(path, cap, "%s/" SPEC_NAME, p->dir);
+	(void)snprintf(path, cap, "%s/%s", p->dir, name);
 	return path;
 }
 
-/* What was asked for, beside what came of it. */
+/* What was asked for, beside what came of it. There from the first to the last byte or not at all. */
 static enum err keep_spec(const struct spec *s, const struct place *p, struct errinfo *info)
 {
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
-	char *path = spec_path(p);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	char *path = path_in(p, SPEC_NAME);
+	char *part = path_in(p, SPEC_PART);
+	int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	spec_write(s, &b);
-	bool ok = fd >= 0 && write(fd, b.p, b.n) == (ssize_t)b.n && fsync(fd) == 0;
+	if (fd >= 0) errno = ENOSPC; /* of half a write */
+	bool ok = fd >= 0 && write(fd, b.p, b.n) == (ssize_t)b.n && fsync(fd) == 0 && rename(part, path) == 0;
 	enum err e = ok ? OK
 			: err_set(info, os_has_no_room(errno) ? ERR_STORAGE_FULL : ERR_IO, "%s: %s", path,
 				  strerror(errno));
 	if (fd >= 0) close(fd);
+	free(part);
 	free(path);
 	buf_release(&b);
 	return e;
@@ -133,9 +137,12 @@ static const struct show_kind *display_of(struct cli *c, const struct spec *s, b
 }
 
 /* In a directory that is made and not yet locked. */
-static int run_in(struct cli *c, struct offline *off, struct spec *s, struct place *p, bool resume, bool is_detached)
+static int run_in(struct cli *c, struct offline *off, struct spec *s, struct place *p, bool resume, bool is_detached,
+		  int *out_asked)
 {
 	int fd = -1, status;
+	*out_asked = 0;
+	run_ignore_pauses();
 	enum err e = place_lock(p, &fd, &c->info);
 	if (e == OK && !resume && s->redact == REDACT_NONE) e = keep_spec(s, p, &c->info);
 	if (is_detached && e != OK) detach_tell(e, &c->info);
@@ -145,7 +152,7 @@ static int run_in(struct cli *c, struct offline *off, struct spec *s, struct pla
 			      .show = display_of(c, s, is_detached),
 			      .resume = resume,
 			      .is_detached = is_detached};
-	status = e == OK ? run_one(c, &one) : cli_fail(c, e, &c->info);
+	status = e == OK ? run_one(c, &one, out_asked) : cli_fail(c, e, &c->info);
 	if (fd >= 0) place_unlock(p, fd);
 	return status;
 }
@@ -202,7 +209,7 @@ static int detach(struct cli *c, struct place *p, const struct spec *specs, size
 /* What never began leaves nothing behind, and its name is free again. */
 static void discard_unbegun(const struct place *p)
 {
-	static const char *const files[] = {SPEC_NAME, DETACH_LOG, "run.lock"};
+	static const char *const files[] = {SPEC_NAME, SPEC_PART, DETACH_LOG, "run.lock"};
 	int dir = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0) return;
 	if (faccessat(dir, MANIFEST_FILE, F_OK, 0) != 0) {
@@ -212,12 +219,12 @@ static void discard_unbegun(const struct place *p)
 	close(dir);
 }
 
-static int start(struct cli *c, struct offline *off, struct spec *s, bool is_detached)
+static int start(struct cli *c, struct offline *off, struct spec *s, bool is_detached, int *out_asked)
 {
 	struct place p;
 	enum err e = make_place(c, s, &p);
 	if (e != OK) return cli_fail(c, e, &c->info);
-	int status = run_in(c, off, s, &p, false, is_detached);
+	int status = run_in(c, off, s, &p, false, is_detached, out_asked);
 	discard_unbegun(&p);
 	place_release(&p);
 	return status;
@@ -227,8 +234,10 @@ static int start(struct cli *c, struct offline *off, struct spec *s, bool is_det
 static int start_all(struct cli *c, struct offline *off, struct spec *specs, size_t n, bool is_detached)
 {
 	int status = 0;
-	for (size_t i = 0; i < n && status < 128; i++) {
-		int one = start(c, off, &specs[i], is_detached);
+	int asked = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (asked != 0) return asked;
+		int one = start(c, off, &specs[i], is_detached, &asked);
 		if (status == 0 || one >= 128) status = one;
 	}
 	return status;
@@ -284,7 +293,8 @@ static enum err check_resumable(const struct place *p, const char *spec_path, st
 	struct manifest m;
 	manifest_init(&m);
 	enum err e = manifest_load(&m, p->dir, false, info);
-	if (e == OK && m.redacted)
+	if (e == ERR_NOT_FOUND && access(spec_path, R_OK) == 0) e = OK; /* it may have been killed before it had one */
+	else if (e == OK && m.redacted)
 		e = err_set(info, ERR_BAD_STATE, "%s cannot be continued: its texts were redacted (--redact)", p->name);
 	else if (e == OK && access(spec_path, R_OK) != 0)
 		e = err_set(info, ERR_BAD_STATE, "%s cannot be continued: it has no " SPEC_NAME, p->name);
@@ -320,7 +330,8 @@ static int resume_in(struct cli *c, struct place *p)
 	size_t n = 0;
 	struct offline off = {0};
 	int status;
-	char *path = spec_path(p);
+	int asked;
+	char *path = path_in(p, SPEC_NAME);
 	enum err e = check_resumable(p, path, &c->info);
 	if (e == OK) e = spec_load(path, &c->config, &specs, &n, &c->info);
 	if (e == OK) e = apply_to_begun(c, &specs[0]);
@@ -332,7 +343,7 @@ static int resume_in(struct cli *c, struct place *p)
 	if (e == OK) e = offline_open(c, lines, &off);
 	if (e == OK) e = prepare(c, &off, &specs[0]);
 	if (e != OK) status = cli_fail(c, e, &c->info);
-	else status = run_in(c, &off, &specs[0], p, true, false);
+	else status = run_in(c, &off, &specs[0], p, true, false, &asked);
 	offline_close(&off);
 out:
 	for (size_t i = 0; i < n; i++) spec_release(&specs[i]);
@@ -370,6 +381,7 @@ int run_detached(struct cli *c)
 	size_t n = 0;
 	struct offline off = {0};
 	int status;
+	int asked;
 	enum err e = detach_receive(&o, &c->info);
 	if (e != OK) return cli_fail(c, e, &c->info);
 	e = load_for(c, &o);
@@ -380,8 +392,9 @@ int run_detached(struct cli *c)
 		detach_tell(e, &c->info);
 		status = err_exit(e);
 	} else {
-		status = run_in(c, &off, &specs[0], &o.place, o.resume, true);
-		if (status < 128) status = MAX(status, start_all(c, &off, specs + 1, n - 1, true));
+		status = run_in(c, &off, &specs[0], &o.place, o.resume, true, &asked);
+		if (asked == 0) status = MAX(status, start_all(c, &off, specs + 1, n - 1, true));
+		else if (n > 1) status = asked;
 	}
 	offline_close(&off);
 	for (size_t i = 0; i < n; i++) spec_release(&specs[i]);

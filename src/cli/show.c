@@ -130,14 +130,14 @@ struct show_progress show_progress(const struct show_about *about)
 	return p;
 }
 
-/* "5.2 s", "3 min 4 s": coarser than term_duration, which people read at the end. */
 static void add_eta(struct buf *out, struct show_progress now, struct show_progress since, int64_t elapsed_ms)
 {
 	int64_t made = now.done - since.done;
 	char word[TERM_WORD];
 	if (made <= 0 || elapsed_ms < ETA_FROM_MS || now.done >= now.all) return;
 	double left_ms = (double)elapsed_ms / (double)made * (double)(now.all - now.done);
-	term_duration(((int64_t)left_ms / 1000 + 1) * 1000, word);
+	if (left_ms < 60000) snprintf(word, sizeof word, "%d s", (int)(left_ms / 1000) + 1);
+	else term_duration((int64_t)left_ms, word);
 	buf_addf(out, " · ETA %s", word);
 }
 
@@ -153,8 +153,8 @@ void show_bar(const struct show_about *about, struct show_progress since, int64_
 	buf_addf(out, "▏ %lld %% · ", (long long)(now.all > 0 ? 100 * now.done / now.all : 0));
 	buf_addf(out, "turn %lld/%lld", (long long)MIN(now.done + 1, now.all), (long long)now.all);
 	if (m->n > 1)
-		buf_addf(out, " · conversation %zu/%zu", MIN(m->n - m->count[LAB_CREATED] - m->count[LAB_RUNNING] + 1, m->n),
-			 m->n);
+		buf_addf(out, " · conversation %zu/%zu",
+			 MIN(m->n - m->count[LAB_CREATED] - m->count[LAB_RUNNING] + 1, m->n), m->n);
 	add_eta(out, now, since, elapsed_ms);
 }
 
@@ -219,8 +219,8 @@ static void quiet_end(void *state, enum err e, const struct errinfo *info)
 	free(about);
 }
 
-const struct show_kind show_quiet = {"quiet",  "only how it ended", false,    about_begin,
-				     no_event, NULL,                no_tick,  quiet_end};
+const struct show_kind show_quiet = {"quiet",  "only how it ended", false, about_begin, no_event, NULL, no_tick,
+				     quiet_end};
 
 static void none_end(void *state, enum err e, const struct errinfo *info)
 {
@@ -265,5 +265,5 @@ static void json_end(void *state, enum err e, const struct errinfo *info)
 	free(l);
 }
 
-const struct show_kind show_json = {"json", "each event as a line of JSON", false,   json_begin, json_event, NULL,
-				    no_tick, json_end};
+const struct show_kind show_json = {
+	"json", "each event as a line of JSON", false, json_begin, json_event, NULL, no_tick, json_end};

@@ -123,16 +123,17 @@ static enum err read_message(const struct reading *r, const struct yaml_value *v
 {
 	if (v->kind != YAML_MAP)
 		return yaml_wrong(r->info, r->name, v->line, "each of initial_messages must be a mapping");
-	const struct yaml_value *role = NULL, *content = NULL, *agent = NULL;
+	const struct yaml_value *role = NULL, *content = NULL, *agent = NULL, *injected = NULL;
 	for (const struct yaml_value *in = v->first; in != NULL; in = in->next) {
 		const struct yaml_value **at = str_eq(in->key, STR("role"))      ? &role
 					       : str_eq(in->key, STR("content")) ? &content
 					       : str_eq(in->key, STR("agent")) || str_eq(in->key, STR("agent_id"))
 						       ? &agent
-						       : NULL;
+					       : str_eq(in->key, STR("injected")) ? &injected
+										  : NULL;
 		if (at == NULL)
 			return yaml_wrong(r->info, r->name, in->line,
-					  "unknown key \"%.*s\"; a message has role, content and agent",
+					  "unknown key \"%.*s\"; a message has role, content, agent and injected",
 					  (int)MIN(in->key.n, 60), in->key.p);
 		if (in->kind != YAML_SCALAR) return wrong_value(r, in, "a text");
 		*at = in;
@@ -148,6 +149,9 @@ static enum err read_message(const struct reading *r, const struct yaml_value *v
 		if (out->agent < 0 && !str_eq(agent->text, STR("human")))
 			return wrong_value(r, agent, "human, agent_a, agent_b, …");
 	}
+	if (injected != NULL && !yaml_flag(injected->text, &out->is_injected))
+		return wrong_value(r, injected, "true or false");
+	if (out->is_injected && out->agent < 0) return wrong_value(r, injected, "false where no agent is named");
 	out->text = content->text;
 	return OK;
 }
@@ -165,7 +169,7 @@ static enum err read_messages(const struct reading *r, struct spec *s, const str
 		if (e != OK) return e;
 		if (skip) continue;
 		m.text = arena_str(&s->memory, m.text);
-		if (m.agent >= 0) nanswers++;
+		if (m.agent >= 0 && !m.is_injected) nanswers++;
 		s->inherited[s->ninherited++] = m;
 	}
 	struct errinfo why = {0};
@@ -184,7 +188,7 @@ enum err spec_count_inherited(struct spec *s, struct errinfo *info)
 			return err_set(info, ERR_CONFIG,
 				       "message %zu of initial_messages is %s's, where it is %s's turn", i + 1,
 				       lab_agent_ids[m->agent], lab_agent_ids[n % s->nagents]);
-		n++;
+		if (!m->is_injected) n++;
 	}
 	if (n % s->nagents != 0)
 		return err_set(info, ERR_CONFIG, "initial_messages end within a turn: %zu answers of %zu agents", n,

@@ -125,8 +125,9 @@ static void write_branch(const struct spec *s, struct buf *b)
 		w = JW(b);
 		buf_add_str(b, STR("  - "));
 		jw_obj(&w);
-		jw_kstr(&w, "role", m->agent < 0 ? STR("user") : STR("assistant"));
+		jw_kstr(&w, "role", m->agent < 0 || m->is_injected ? STR("user") : STR("assistant"));
 		jw_kstr(&w, "agent", m->agent < 0 ? STR("human") : str_c(lab_agent_ids[m->agent]));
+		if (m->is_injected) jw_kbool(&w, "injected", true);
 		jw_kstr(&w, "content", m->text);
 		jw_obj_end(&w);
 		buf_add_char(b, '\n');

@@ -43,7 +43,7 @@ after(async () => {
 
 const commands = (
 	"serve pair users devices chat models keys usage budget status queue history log backup restore doctor discover version " +
-	"help completion"
+	"help completion config dimensions run branch stop pause experiment cleanup monitor"
 ).split(" ");
 
 describe("help", () => {
@@ -86,7 +86,7 @@ describe("help", () => {
 		const script = `
 			source <(${program} completion)
 			try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _roost; echo "\${COMPREPLY[*]}"; }
-			try roost st; try roost pair --js; try roost users di; try roost log --fol`;
+			try roost sta; try roost pair --js; try roost users di; try roost log --fol`;
 		const out = execFileSync("bash", ["-c", script], { encoding: "utf8" });
 		assert.equal(out, "status\n--json\ndisable\n--follow\n");
 	});
@@ -109,7 +109,7 @@ describe("a wrong line", () => {
 		[["chat", "--url", "ftp://x", "hi"], /--url ftp:\/\/x is not https/],
 		[["chat", "--url", "http://192.0.2.1:80", "hi"], /must be https:\/\/ beyond this machine/],
 		[["chat", "--code", "1", "hi"], /--code belongs to --url/],
-		[["completion", "fish"], /knows only bash/],
+		[["completion", "tcsh"], /knows bash, zsh and fish, not tcsh/],
 		[["pair", "--data", ""], /--data is empty/],
 	])
 		it(`roost ${args.join(" ")} ends with 64 and says why`, async () => {
