@@ -121,7 +121,7 @@ static void place_set(struct place *p, const char *dir)
 {
 	const char *slash = strrchr(dir, '/'), *base = slash != NULL ? slash + 1 : dir;
 	size_t n = name_length(base);
-	struct str name = str_n(base, n > 0 ? n : strlen(base));
+	struct str name = n > 0 ? str_n(base, n) : str_c(base);
 	*p = (struct place){.dir = xstrdup(dir), .name = str_dup(is_plain(name) ? name : STR("experiment"))};
 	if (n > 0) snprintf(p->id, sizeof p->id, ID_PREFIX "%s", base + n + 1);
 }
@@ -371,7 +371,7 @@ static enum err find_path(struct str asked, struct place *out, struct errinfo *i
 		if (access(manifest, F_OK) != 0)
 			e = err_set(info, ERR_NOT_FOUND, "%.180s is no experiment: it has no " MANIFEST_FILE, real);
 	}
-	if (e == OK) place_set(out, real);
+	if (e == OK && real != NULL) place_set(out, real);
 	if (e == OK && out->id[0] == '\0') id_from_manifest(out);
 	free(manifest);
 	free(real);

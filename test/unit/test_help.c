@@ -99,7 +99,7 @@ static void assert_completes(const char *shell, const struct cli_command *cmd, c
 		bool is_fish = strcmp(shell, "fish") == 0, is_bash = strcmp(shell, "bash") == 0;
 		(void)snprintf(word, sizeof word, "%s%s", is_fish ? "-l " : "--", o->name);
 		bool found = false;
-		for (const char *p = part; (p = strstr(p, word)) != NULL && !found; p++) {
+		for (const char *p = strstr(part, word); p != NULL && !found; p = strstr(p + 1, word)) {
 			char after = p[strlen(word)];
 			found = after == ' ' || after == '[' || after == '=' || (is_bash && after == '\'');
 		}
@@ -121,7 +121,10 @@ static void every_shell_completes_every_option_of_every_command(void **state)
 			(void)snprintf(head, sizeof head, is_fish ? "__roost_is %s'" : "\n\t%s)\n",
 				       cli_commands[k]->name);
 			char *part = strstr(text, head);
-			if (part == NULL) fail_msg("%s: %s", shells[i], cli_commands[k]->name);
+			if (part == NULL) {
+				fail_msg("%s: %s", shells[i], cli_commands[k]->name);
+				return;
+			}
 			char *tail = is_fish ? NULL : strstr(part, i == 0 ? "\n\t\tesac\n" : " ;;\n");
 			char *next = is_fish && cli_commands[k + 1] != NULL ? NULL : tail;
 			if (is_fish && cli_commands[k + 1] != NULL) {

@@ -243,8 +243,8 @@ static void what_is_written_reads_as_the_same_after_it_was_completed(void **stat
 	static const char *const files[] = {
 		"agent_a: local:test\nagent_b: local:silent\n",
 		"agent_a: local:test\nagent_b: x\nprompt: |\n  two\n  lines\ndimensions: [peers, meta]\nseed: 7\n",
-		"agents: [a, b, c]\ntemperature_c: 0\nthink_b: on\nthink_budget_b: 2000\nparams: {topP: 0.50, stop: ['\\n', "
-		"\"\\u009b\"]}\n",
+		("agents: [a, b, c]\ntemperature_c: 0\nthink_b: on\nthink_budget_b: 2000\nparams: {topP: 0.50, stop: ['\\n', "
+		 "\"\\u009b\"]}\n"),
 		("agent_a: a\nagent_b: b\nawareness_b: {base: firm, prompts: {0: {both: x}, 3: {agent_b: 'y: \"z\"'}}}\n"
 		 "convergence_weights: {content: 1}\nconvergence_threshold: none\n"),
 		("agent_a: a\nagent_b: b\nbranch_from: {conversation_id: conv_1, turn: 1, parameter_changes: {agent_a: "
