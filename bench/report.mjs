@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 const root = join(fileURLToPath(import.meta.url), "../..");
 const page = join(root, "docs/benchmarks.md");
 const file = (name) => join(root, `build/bench/${name}.json`);
-const names = process.argv.length > 2 ? process.argv.slice(2) : ["spine", "sync", "models"].filter((name) => existsSync(file(name)));
+const names = process.argv.length > 2 ? process.argv.slice(2) : ["spine", "sync", "models", "lab"].filter((name) => existsSync(file(name)));
 
 const memory = Math.round(totalmem() / 2 ** 30);
 const machine = `${cpus().length} × ${cpus()[0].model.trim()}, ${memory} GiB, Linux ${release().split("-")[0]}`;

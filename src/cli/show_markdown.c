@@ -86,7 +86,7 @@ static enum ink inside(enum ink around, char mark, size_t n)
 static size_t put_inline(const struct markdown *m, struct str t, enum ink ink, char before, bool is_whole,
 			 struct buf *out)
 {
-	size_t i = 0, partner;
+	size_t i = 0, partner = 0;
 	while (i < t.n) {
 		size_t from = i;
 		while (i < t.n && !(m->has_colour && is_mark(t.p[i]))) i++;
