@@ -1,10 +1,11 @@
 /* roost version: which build this is, and of the libraries it runs on. */
 #include "cli/cli.h"
 
-#include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <sqlite3.h>
 #include <uv.h>
+
+#include "net/curl.h"
 
 static const struct cli_option options[] = {OPTION_JSON, OPTION_END};
 
@@ -24,7 +25,9 @@ static int run(struct cli *c)
 	jw_kstr(&w, "libuv", str_c(uv_version_string()));
 	jw_kstr(&w, "sqlite", str_c(sqlite3_libversion()));
 	jw_kstr(&w, "openssl", str_c(OpenSSL_version(OPENSSL_VERSION_STRING)));
-	jw_kstr(&w, "curl", str_c(curl_version_info(CURLVERSION_NOW)->version));
+	jw_key(&w, "curl");
+	if (curl_load(NULL) == OK) jw_str(&w, str_c(curl_version_info(CURLVERSION_NOW)->version));
+	else jw_null(&w);
 	jw_obj_end(&w);
 	jw_obj_end(&w);
 	printf("%.*s\n", STR_ARG(buf_str(&b)));

@@ -1,8 +1,7 @@
 /* Questions to a daemon over HTTP. The operator's go over the Unix socket in the data directory: whoever may open it
  * (mode 0600) has the operator's rights, so nothing is sent to prove them. */
-#include <curl/curl.h>
-
 #include "cli/cli.h"
+#include "net/curl.h"
 
 #define ANSWER_BYTES_MAX ((size_t)64 << 20)
 #define CONNECT_MS 2000L
@@ -33,13 +32,14 @@ static enum err transport_error(struct cli *c, CURLcode code, const char *where)
 static enum err perform(struct cli *c, const char *method, const char *url, const char *socket, const char *where,
 			struct str body, int64_t wait_ms, struct json_doc **out)
 {
-	enum err e = OK;
+	*out = NULL;
+	enum err e = curl_load(&c->info);
+	if (e != OK) return e;
 	struct buf answer = BUF_INIT(ANSWER_BYTES_MAX);
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
 	CURL *curl = curl_easy_init();
 	long status = 0;
 
-	*out = NULL;
 	if (curl == NULL || headers == NULL) die(71, "out of memory");
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);

@@ -70,8 +70,7 @@ static enum err choose_model(struct cli *c, struct offline *off, struct spec *s,
 	list_models(off, ids, &n, &s->memory);
 	printf("%s, by number or name: ", lab_agent_ids[i]);
 	fflush(stdout);
-	if (fgets(line, sizeof line, stdin) == NULL)
-		return err_set(&c->info, ERR_CANCELLED, "no model was chosen");
+	if (fgets(line, sizeof line, stdin) == NULL) return err_set(&c->info, ERR_CANCELLED, "no model was chosen");
 	line[strcspn(line, "\n")] = '\0';
 	if (str_to_int(str_c(line), &number) && number >= 1 && number <= (int64_t)n)
 		s->agents[i].asked = ids[number - 1];
@@ -118,9 +117,9 @@ static enum err keep_spec(const struct spec *s, const struct place *p, struct er
 	spec_write(s, &b);
 	if (fd >= 0) errno = ENOSPC; /* of half a write */
 	bool ok = fd >= 0 && write(fd, b.p, b.n) == (ssize_t)b.n && fsync(fd) == 0 && rename(part, path) == 0;
-	enum err e = ok ? OK
-			: err_set(info, os_has_no_room(errno) ? ERR_STORAGE_FULL : ERR_IO, "%s: %s", path,
-				  strerror(errno));
+	enum err e =
+		ok ? OK
+		   : err_set(info, os_has_no_room(errno) ? ERR_STORAGE_FULL : ERR_IO, "%s: %s", path, strerror(errno));
 	if (fd >= 0) close(fd);
 	free(part);
 	free(path);

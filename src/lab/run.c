@@ -3,9 +3,11 @@
  * Conversations are taken up in their order as places become free, and let go of when they are over, so what an experiment
  * needs in memory does not grow with how many there are but for the manifest's entries. Calls begin in one place, the pump,
  * once in each turn of the loop: answers that came in the same turn are all in the line by then, and no callback of a call
- * begins another. When the writer is behind by PENDING_MAX the pump waits for it. */
+ * begins another. A stop, a pause and its end are only noted where they are asked for and done there too, so that they may
+ * be asked for anywhere, in a hook as well. When the writer is behind by PENDING_MAX the pump waits for it. */
 #include "base/clock.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +17,8 @@
 
 #define PENDING_MAX ((size_t)32 << 20)
 #define BEHIND_MS 2
-#define HANDLES 5 /* of libuv's, in struct run */
+#define TAKEN_UP_MAX ((size_t)32) /* in one turn of the loop: each is read that an earlier run began */
+#define HANDLES 5                 /* of libuv's, in struct run */
 
 struct conductor_clock run_clock(void)
 {
@@ -34,7 +37,7 @@ static void save_manifest(struct run *r)
 {
 	struct errinfo info = {0};
 	enum err e = manifest_save(&r->manifest, r->o.place->dir, clock_boot_ms(), &info);
-	if (e != OK && r->error == OK) run_fail(r, e, &info);
+	if (e != OK) run_fail(r, e, &info);
 }
 
 static void set_status(struct run *r, enum experiment_status s)
@@ -49,6 +52,7 @@ static void set_status(struct run *r, enum experiment_status s)
 static enum experiment_status final_status(const struct run *r)
 {
 	const size_t *n = r->manifest.count;
+	if (r->is_broken) return EXPERIMENT_INTERRUPTED;
 	if (n[LAB_COMPLETED] == r->manifest.n) return EXPERIMENT_COMPLETED;
 	if (r->stopping && (n[LAB_INTERRUPTED] > 0 || n[LAB_CREATED] > 0 || n[LAB_RUNNING] > 0))
 		return EXPERIMENT_INTERRUPTED;
@@ -74,10 +78,7 @@ static void on_over(uv_timer_t *t)
 	struct run *r = t->data;
 	struct errinfo info = {0};
 	enum err e = lab_writer_flush(r->writer, &info);
-	if (e != OK && r->error == OK) {
-		r->error = e;
-		r->info = info;
-	}
+	if (e != OK) run_fail(r, e, &info);
 	r->manifest.completed_ms = clock_wall_ms();
 	r->manifest.pid = 0;
 	if (r->error != OK && r->manifest.error[0] == '\0')
@@ -106,34 +107,56 @@ void run_talker_ended(struct run *r, struct talker *t)
 
 void run_fail(struct run *r, enum err e, const struct errinfo *info)
 {
-	if (r->error == OK || r->manifest.error[0] == '\0') {
+	if (!r->is_broken) {
 		r->error = e;
 		r->info = *info;
 	}
-	r->stopping = r->cut = true;
+	r->is_broken = r->stopping = r->cut = r->stop_due = true;
 	run_wake(r);
 }
 
 /* ---- taking up, and the line ------------------------------------------------------------------------------------ */
 
-static bool is_over(const struct run *r, size_t index)
+static bool is_over(const struct talker *t)
 {
 	struct conductor_state s;
-	struct talker *t = TAILQ_LAST(&r->talkers, talkers);
-	(void)index;
 	conductor_state(t->conductor, &s);
 	return str_eq(str_c(s.status), STR("completed"));
 }
 
+/* A file that is damaged is one conversation's misfortune; everything else is all conversations'. */
+static void cannot_take_up(struct run *r, size_t index, enum err e, const struct errinfo *info)
+{
+	if (e != ERR_CORRUPT && e != ERR_EXISTS) {
+		run_fail(r, e, info);
+		return;
+	}
+	told_lost(r, index, err_sentence(info, e));
+	if (r->error != OK) return;
+	r->error = e;
+	r->info = *info;
+}
+
+static void take_up_next(struct run *r)
+{
+	struct errinfo info = {0};
+	enum err e;
+	struct talker *t = talker_new(r, r->next++, &e, &info);
+	TAILQ_INSERT_TAIL(&r->talkers, t, link);
+	r->ntalkers++;
+	if (e != OK) cannot_take_up(r, t->index, e, &info);
+	if (e != OK || is_over(t)) run_talker_ended(r, t);
+	else talker_step(t);
+}
+
 static void take_up(struct run *r)
 {
-	while (!r->stopping && !r->paused && r->next < r->manifest.n && r->ntalkers < (size_t)r->o.spec->max_parallel) {
-		struct talker *t = talker_new(r, r->next++);
-		TAILQ_INSERT_TAIL(&r->talkers, t, link);
-		r->ntalkers++;
-		if (r->stopping || is_over(r, t->index)) run_talker_ended(r, t);
-		else talker_step(t);
+	for (size_t i = 0; i < TAKEN_UP_MAX; i++) {
+		if (r->stopping || r->paused || r->next == r->manifest.n) return;
+		if (r->ntalkers >= (size_t)r->o.spec->max_parallel) return;
+		take_up_next(r);
 	}
+	run_wake(r); /* there may be more */
 }
 
 static void tell_held(void *ctx, struct pace_waiter *w)
@@ -164,9 +187,8 @@ static void go(struct run *r, struct talker *t)
 	TAILQ_INSERT_TAIL(&r->held, t, held_link);
 }
 
-static void on_wrote(uv_async_t *a)
+static void go_on(struct run *r)
 {
-	struct run *r = a->data;
 	struct talker *t, *next;
 	for (t = TAILQ_FIRST(&r->held); t != NULL; t = next) {
 		next = TAILQ_NEXT(t, held_link);
@@ -199,13 +221,28 @@ static int64_t call_up(struct run *r)
 	return clock_boot_ms() + BEHIND_MS;
 }
 
-static void stop_all(struct run *r)
+/* Does what was asked for since. */
+static void obey(struct run *r)
 {
-	struct talker *t, *tmp;
-	for (t = TAILQ_FIRST(&r->talkers); t != NULL; t = tmp) {
-		tmp = TAILQ_NEXT(t, link);
-		talker_stop(t, r->cut);
+	bool stops = r->stop_due, pauses = r->wish == WISH_PAUSE, resumes = r->wish == WISH_RESUME;
+	struct talker *t, *next;
+	r->stop_due = false;
+	r->wish = WISH_NONE;
+	if (!stops && !pauses && !resumes) return;
+	for (t = TAILQ_FIRST(&r->talkers); t != NULL; t = next) {
+		next = TAILQ_NEXT(t, link);
+		if (stops) talker_stop(t, r->cut);
+		else if (pauses) talker_pause(t);
+		else talker_resume(t);
 	}
+}
+
+/* Paused is also what has nobody left who goes on: every conversation that has a place has paused by itself. */
+static void tell_paused(struct run *r)
+{
+	bool is_paused = r->paused || (r->ntalkers > 0 && r->npaused == r->ntalkers);
+	enum experiment_status s = is_paused ? EXPERIMENT_PAUSED : EXPERIMENT_RUNNING;
+	if (s != r->manifest.status && !r->stopping) set_status(r, s);
 }
 
 static void on_tick(uv_timer_t *t)
@@ -221,9 +258,11 @@ static void on_pump(uv_prepare_t *p)
 	int64_t now_ms = clock_boot_ms(), due;
 	if (!r->is_awake || r->ended) return;
 	r->is_awake = false;
-	if (r->error != OK && r->cut) stop_all(r);
+	obey(r);
 	take_up(r);
+	go_on(r);
 	due = MIN(call_up(r), manifest_due(&r->manifest));
+	tell_paused(r);
 	end_when_empty(r);
 	if (due != INT64_MAX) uv_timer_start(&r->tick, on_tick, (uint64_t)MAX(due - now_ms, 1), 0);
 	if (r->is_awake) uv_timer_start(&r->tick, on_tick, 0, 0);
@@ -231,49 +270,41 @@ static void on_pump(uv_prepare_t *p)
 
 /* ---- from outside ----------------------------------------------------------------------------------------------- */
 
+static void wake_now(struct run *r)
+{
+	run_wake(r);
+	uv_timer_start(&r->tick, on_tick, 0, 0);
+}
+
 void run_start(struct run *r)
 {
 	r->manifest.started_ms = r->manifest.started_ms > 0 ? r->manifest.started_ms : clock_wall_ms();
 	set_status(r, EXPERIMENT_RUNNING);
-	run_wake(r);
-	uv_timer_start(&r->tick, on_tick, 0, 0);
+	wake_now(r);
 }
 
 void run_stop(struct run *r, bool cut)
 {
 	if (r->ended) return;
-	r->stopping = true;
+	r->stopping = r->stop_due = true;
 	r->cut = r->cut || cut;
-	stop_all(r);
-	run_wake(r);
-	uv_timer_start(&r->tick, on_tick, 0, 0);
+	wake_now(r);
 }
 
 void run_pause(struct run *r)
 {
-	struct talker *t, *next;
 	if (r->paused || r->stopping || r->ended) return;
 	r->paused = true;
-	for (t = TAILQ_FIRST(&r->talkers); t != NULL; t = next) {
-		next = TAILQ_NEXT(t, link);
-		talker_pause(t);
-	}
-	set_status(r, EXPERIMENT_PAUSED);
+	r->wish = WISH_PAUSE;
+	wake_now(r);
 }
 
 void run_resume(struct run *r)
 {
-	struct talker *t, *tmp;
 	if (r->stopping || r->ended) return;
 	r->paused = false;
-	for (t = TAILQ_FIRST(&r->talkers); t != NULL; t = tmp) {
-		tmp = TAILQ_NEXT(t, link);
-		conductor_resume(t->conductor, run_clock());
-		if (t->phase == TALKER_IDLE) talker_step(t);
-	}
-	set_status(r, EXPERIMENT_RUNNING);
-	run_wake(r);
-	uv_timer_start(&r->tick, on_tick, 0, 0);
+	r->wish = WISH_RESUME;
+	wake_now(r);
 }
 
 const struct manifest *run_manifest(const struct run *r) { return &r->manifest; }
@@ -290,8 +321,9 @@ static void on_disk(uv_async_t *a)
 {
 	struct run *r = a->data;
 	run_fail(r, r->disk_info.err, &r->disk_info);
-	uv_timer_start(&r->tick, on_tick, 0, 0);
 }
+
+static void on_wrote(uv_async_t *a) { run_wake(a->data); }
 
 /* On the writer's thread, once: the loop looks after uv_async_send. */
 static void disk_failed(void *ctx, enum err e, const struct errinfo *info)
@@ -344,8 +376,8 @@ static enum err check_params(const struct spec *s, size_t i, const struct model_
 }
 
 /* All there is to know of an agent but its gate. */
-static enum err look_at_agent(const struct providers *providers, struct catalog *catalog, const struct spec *s, size_t i,
-			      struct arena *memory, struct run_agent *a, struct errinfo *info)
+static enum err look_at_agent(const struct providers *providers, struct catalog *catalog, const struct spec *s,
+			      size_t i, struct arena *memory, struct run_agent *a, struct errinfo *info)
 {
 	struct str provider, wire, model = s->agents[i].model;
 	a->provider = providers_index(providers, model);
@@ -365,7 +397,8 @@ static enum err look_at_agent(const struct providers *providers, struct catalog 
 	return check_params(s, i, about, a, info);
 }
 
-enum err run_check(const struct providers *providers, struct catalog *catalog, const struct spec *s, struct errinfo *info)
+enum err run_check(const struct providers *providers, struct catalog *catalog, const struct spec *s,
+		   struct errinfo *info)
 {
 	struct arena memory = {0};
 	enum err e = OK;
@@ -451,14 +484,46 @@ static void fill_manifest(struct run *r)
 	}
 }
 
+static bool has_events(const char *dir)
+{
+	DIR *d = opendir(dir);
+	bool found = false;
+	if (d == NULL) return true; /* nobody knows */
+	for (struct dirent *entry; (entry = readdir(d)) != NULL && !found;)
+		found = strncmp(entry->d_name, "events_", 7) == 0;
+	closedir(d);
+	return found;
+}
+
+/* What the earlier run left. Nobody holds a conversation now; the sums are those of the conversations. */
+static void take_over(struct manifest *m)
+{
+	bool unpriced = m->total.unpriced, estimated = m->total.estimated;
+	m->total = (struct manifest_tokens){.unpriced = unpriced, .estimated = estimated};
+	for (size_t i = 0; i < m->n; i++) {
+		struct manifest_conversation *c = &m->list[i];
+		if (c->status == LAB_RUNNING) manifest_set(m, c, LAB_INTERRUPTED);
+		for (size_t k = 0; k < MANIFEST_AGENTS; k++) manifest_tokens_add(&m->total, &c->tokens[k]);
+	}
+	m->error[0] = '\0';
+	m->completed_ms = 0;
+}
+
 static enum err read_manifest(struct run *r, struct errinfo *info)
 {
-	enum err e = manifest_load(&r->manifest, r->o.place->dir, true, info);
-	if (e == OK && r->manifest.redacted)
+	struct manifest *m = &r->manifest;
+	enum err e = manifest_load(m, r->o.place->dir, true, info);
+	if (e == ERR_NOT_FOUND && !has_events(r->o.place->dir)) { /* it was killed before it began */
+		fill_manifest(r);
+		return OK;
+	}
+	if (e == OK && m->redacted)
 		e = err_set(info, ERR_BAD_STATE, "%s cannot be continued: its texts were redacted (--redact)",
 			    r->o.place->name);
-	r->manifest.error[0] = '\0';
-	r->manifest.completed_ms = 0;
+	else if (e == OK && (int64_t)m->n != r->o.spec->repetitions)
+		e = err_set(info, ERR_CORRUPT, "%s/" MANIFEST_FILE " has %zu conversations and not %lld",
+			    r->o.place->dir, m->n, (long long)r->o.spec->repetitions);
+	if (e == OK) take_over(m);
 	return e;
 }
 

@@ -1,9 +1,8 @@
 /* One conversation of a run: its conductor says what is next; here it is done.
  *
  * A message goes through: its view is made; a place in the line (talk/pace.h); the call; when that fails, talk/turn.h says
- * whether and when it is tried again, from a new place in the line. What a failed attempt said is never used. Callbacks of a
- * call run inside the call's own frames, so what follows an answer is done from there at once: a new call only begins in a
- * later turn of the loop. */
+ * whether and when it is tried again, from a new place in the line. What a failed attempt said is never used. What follows
+ * an answer is done in the call's own callback, but for the next call: the run's pump begins that. */
 #include "base/clock.h"
 #include "base/hash.h"
 #include "lab/run_priv.h"
@@ -12,6 +11,17 @@
 
 /* ---- events ----------------------------------------------------------------------------------------------------- */
 
+static void note_pause(struct talker *t, enum lab_type type)
+{
+	bool is_paused = type == LE_CONVERSATION_PAUSED;
+	bool is_other = type != LE_CONVERSATION_RESUMED && type != LE_CONVERSATION_END;
+	if (t->is_paused == is_paused || (!is_paused && is_other)) return;
+	t->is_paused = is_paused;
+	if (is_paused) t->run->npaused++;
+	else t->run->npaused--;
+	run_wake(t->run);
+}
+
 static void on_event(void *ctx, struct lab_event *e)
 {
 	struct talker *t = ctx;
@@ -19,6 +29,7 @@ static void on_event(void *ctx, struct lab_event *e)
 	if (e->at_us == 0) e->at_us = run_clock().wall_us;
 	if (t->log != NULL) (void)lab_log_add(t->log, e);
 	told(r, t->index, e);
+	note_pause(t, e->type);
 	if (r->o.hooks.event != NULL) r->o.hooks.event(r->o.ctx, t->index, e);
 }
 
@@ -109,9 +120,9 @@ static void enter_line(struct talker *t)
 static void fail_for_good(struct talker *t, const struct call_outcome *o)
 {
 	const char *reason = o->fail == FAIL_TIMEOUT   ? "timeout"
-			     : retry_is_ride(o->fail)   ? "rate_limit"
+			     : retry_is_ride(o->fail)  ? "rate_limit"
 			     : o->fail == FAIL_CONTEXT ? "context_limit_reached"
-							: "api_error";
+						       : "api_error";
 	struct run *r = t->run;
 	if (r->error == OK) {
 		r->error = o->err;
@@ -155,24 +166,23 @@ static void on_complete(struct talker *t, const struct call_outcome *o)
 	struct run *r = t->run;
 	struct now now = run_now();
 	int64_t limit, used;
-	struct conductor_answer a = {.text = buf_str(&t->turn.said[TURN_TEXT]),
-				     .thinking = buf_str(&t->turn.said[TURN_THINKING]),
-				     .input_tokens = u->input_tokens,
-				     .output_tokens = u->output_tokens,
-				     .thinking_tokens = u->thinking_tokens >= 0 ? u->thinking_tokens : INT64_MIN,
-				     .cache_read_tokens = u->cache_read_tokens >= 0 ? u->cache_read_tokens : INT64_MIN,
-				     .cache_write_tokens =
-					     u->cache_write_tokens >= 0 ? u->cache_write_tokens : INT64_MIN,
-				     .cost_ticks = u->cost_ticks >= 0 ? u->cost_ticks : INT64_MIN,
-				     .is_estimated = u->estimated,
-				     .cost_reported = u->is_billed,
-				     .provider = provider_of(t),
-				     .finish_reason = o->finish_reason,
-				     .request_id = o->request_id,
-				     .duration_ms = (clock_boot_us() - t->asked_us) / 1000,
-				     .first_token_ms = t->turn.times.first_token > 0
-							       ? t->turn.times.first_token - t->turn.times.claimed
-							       : INT64_MIN};
+	struct conductor_answer a = {
+		.text = buf_str(&t->turn.said[TURN_TEXT]),
+		.thinking = buf_str(&t->turn.said[TURN_THINKING]),
+		.input_tokens = u->input_tokens,
+		.output_tokens = u->output_tokens,
+		.thinking_tokens = u->thinking_tokens >= 0 ? u->thinking_tokens : INT64_MIN,
+		.cache_read_tokens = u->cache_read_tokens >= 0 ? u->cache_read_tokens : INT64_MIN,
+		.cache_write_tokens = u->cache_write_tokens >= 0 ? u->cache_write_tokens : INT64_MIN,
+		.cost_ticks = u->cost_ticks >= 0 ? u->cost_ticks : INT64_MIN,
+		.is_estimated = u->estimated,
+		.cost_reported = u->is_billed,
+		.provider = provider_of(t),
+		.finish_reason = o->finish_reason,
+		.request_id = o->request_id,
+		.duration_ms = (clock_boot_us() - t->asked_us) / 1000,
+		.first_token_ms =
+			t->turn.times.first_token > 0 ? t->turn.times.first_token - t->turn.times.claimed : INT64_MIN};
 	pace_tokens(r->agents[t->agent].gate, now.boot_ms, &limit, &used);
 	a.tokens_per_minute_limit = limit > 0 ? limit : INT64_MIN;
 	a.usage_rate = (double)used;
@@ -190,8 +200,7 @@ static void on_done(void *ctx, const struct call_outcome *o)
 	bool said = t->turn.said[TURN_TEXT].n + t->turn.said[TURN_THINKING].n > 0;
 	t->call = NULL;
 	if (o->agent_session.n > 0) (void)str_copy(o->agent_session, t->sessions[t->agent], AGENT_SESSIONS);
-	pace_ended(r->pace, &t->place, o->fail, o->usage.input_tokens, o->usage.output_tokens, said,
-		   run_now().boot_ms);
+	pace_ended(r->pace, &t->place, o->fail, o->usage.input_tokens, o->usage.output_tokens, said, run_now().boot_ms);
 	run_wake(r);
 	if (o->err == OK) on_complete(t, o);
 	else on_failed(t, o);
@@ -297,6 +306,12 @@ void talker_pause(struct talker *t)
 	if (t->phase == TALKER_IDLE) talker_step(t);
 }
 
+void talker_resume(struct talker *t)
+{
+	conductor_resume(t->conductor, run_clock());
+	if (t->phase == TALKER_IDLE) talker_step(t);
+}
+
 /* What had come is spent. */
 static void drop_call(struct talker *t)
 {
@@ -310,15 +325,16 @@ static void drop_call(struct talker *t)
 
 void talker_stop(struct talker *t, bool cut)
 {
+	bool is_out = t->phase == TALKER_CALLS;
 	conductor_stop(t->conductor, "user", run_clock());
-	if (t->phase == TALKER_CALLS && !cut) return; /* after its message */
+	if (is_out && !cut) return; /* after its message */
 	leave_line(t);
 	if (t->phase != TALKER_IDLE) {
 		drop_call(t);
 		run_release(t->run, t);
 		pace_cut(t->run->pace, &t->place);
 		uv_timer_stop(&t->backoff);
-		conductor_cut(t->conductor, buf_str(&t->turn.said[TURN_TEXT]), run_clock());
+		conductor_cut(t->conductor, is_out ? buf_str(&t->turn.said[TURN_TEXT]) : STR(""), run_clock());
 		message_over(t);
 	}
 	talker_step(t);
@@ -402,9 +418,10 @@ static enum err read_back(struct talker *t, const char *path, struct lab_file_en
 		*end = (struct lab_file_end){0};
 		return OK;
 	}
-	if (rd.odd) return err_set(info, ERR_CORRUPT, "%s: its events do not fit each other", path);
-	if (e == OK && end->bad_lines > 0)
+	/* What follows a damaged line need not fit what is before it. */
+	if ((e == OK || rd.odd) && end->bad_lines > 0)
 		return err_set(info, ERR_CORRUPT, "%s: line %lld is damaged", path, (long long)end->first_bad);
+	if (rd.odd) return err_set(info, ERR_CORRUPT, "%s: its events do not fit each other", path);
 	return e;
 }
 
@@ -429,17 +446,15 @@ static enum err open_log(struct talker *t, struct errinfo *info)
 	return e;
 }
 
-struct talker *talker_new(struct run *r, size_t index)
+struct talker *talker_new(struct run *r, size_t index, enum err *out_err, struct errinfo *info)
 {
 	struct talker *t = xcalloc(1, sizeof *t);
-	struct errinfo info = {0};
 	t->run = r;
 	t->index = index;
 	uv_timer_init(r->o.loop, &t->backoff);
 	t->backoff.data = t;
 	t->conductor = make_conductor(t);
-	enum err e = open_log(t, &info);
-	if (e != OK) run_fail(r, e, &info);
+	*out_err = open_log(t, info);
 	return t;
 }
 

@@ -35,6 +35,14 @@ void told_forget(struct run *r, size_t index)
 	*c = fresh;
 }
 
+void told_lost(struct run *r, size_t index, const char *sentence)
+{
+	struct manifest_conversation *c = &r->manifest.list[index];
+	c->reason = "exception";
+	snprintf(c->error, sizeof c->error, "%s", sentence);
+	manifest_set(&r->manifest, c, LAB_FAILED);
+}
+
 static enum lab_status status_of(struct str name)
 {
 	for (enum lab_status s = LAB_COMPLETED; s <= LAB_INTERRUPTED; s++)
@@ -55,6 +63,23 @@ static void ended(struct run *r, struct manifest_conversation *c, const struct l
 	manifest_set(&r->manifest, c, status_of(lab_str(e, LF(ConversationEndEvent, status))));
 }
 
+/* An end that it had is none any more. */
+static void goes_on(struct run *r, struct manifest_conversation *c)
+{
+	c->reason = NULL;
+	c->ended_ms = 0;
+	c->error[0] = '\0';
+	manifest_set(&r->manifest, c, LAB_RUNNING);
+}
+
+static void said(struct run *r, struct manifest_conversation *c, const struct lab_event *e)
+{
+	int agent = lab_agent_find(lab_str(e, LF(MessageCompleteEvent, agent_id)));
+	c->messages++;
+	if (agent < 0 || !lab_bool(e, LF(MessageCompleteEvent, tokens_estimated))) return;
+	c->tokens[agent].estimated = r->manifest.total.estimated = true;
+}
+
 void told(struct run *r, size_t index, const struct lab_event *e)
 {
 	struct manifest_conversation *c = &r->manifest.list[index];
@@ -65,13 +90,13 @@ void told(struct run *r, size_t index, const struct lab_event *e)
 		c->started_ms = e->at_us / 1000;
 		manifest_set(&r->manifest, c, LAB_RUNNING);
 		break;
-	case LE_CONVERSATION_RESUMED: manifest_set(&r->manifest, c, LAB_RUNNING); break;
+	case LE_CONVERSATION_RESUMED: goes_on(r, c); break;
 	case LE_CONVERSATION_END: ended(r, c, e); break;
 	case LE_TURN_COMPLETE:
 		c->turns = lab_int(e, LF(TurnCompleteEvent, turn_number), 0) + 1;
 		c->convergence = lab_real(e, LF(TurnCompleteEvent, convergence_score));
 		break;
-	case LE_MESSAGE_COMPLETE: c->messages++; break;
+	case LE_MESSAGE_COMPLETE: said(r, c, e); break;
 	case LE_TOKEN_USAGE: spend(r, c, e); break;
 	case LE_CONTEXT_TRUNCATION: c->truncations++; break;
 	case LE_API_ERROR:

@@ -643,8 +643,8 @@ describe("a question of an agent", () => {
 		const shown = Number(/"n": (\d)/.exec(t.text())[1]);
 		t.type("y");
 		await t.sees(/\[y\/n\] > y$/);
-		const mine = phone.all("Permission").filter((p) => p.fields.conversationId === conversationId);
-		await answer(phone, mine.find((p) => p.fields.input.n === shown), false);
+		const first = (p) => p.fields.conversationId === conversationId && p.fields.input.n === shown;
+		await answer(phone, await phone.until(() => phone.all("Permission").find(first), "the question on the phone"), false);
 		await t.sees("(Write: refused by Ann's phone)");
 		await t.sees(new RegExp(`"n": ${3 - shown}\\n\\}\\nmay it\\?`));
 		t.keys("Enter");

@@ -79,7 +79,7 @@ describe("help", () => {
 			assert.match(text, /^\.SH NAME\nroost\S* \\- \w/m);
 		}
 		await rm(dir, { recursive: true });
-		assert.equal((await roost(["help", "--man-all", "/nonexistent"])).code, 74);
+		assert.equal((await roost(["help", "--man-all", "/proc/nowhere"])).code, 74);
 	});
 
 	it("makes a completion that bash loads and that completes commands, options and subcommands", () => {

@@ -77,8 +77,8 @@ const events = async (dir) => {
 		if (/^events_.*\.jsonl$/.test(file))
 			all.push(
 				(await readFile(join(dir, file), "utf8"))
-					.trimEnd()
 					.split("\n")
+					.slice(0, -1) // the last one may be half written
 					.map((line) => JSON.parse(line)),
 			);
 	return all;

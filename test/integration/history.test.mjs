@@ -69,7 +69,8 @@ class Person {
 				else if (isOver()) for (const message of this.outbox.values()) await this.send(message);
 				else await this.act(random);
 			} catch (error) {
-				if (error.code && typeof error.code === "string" && !error.retryable && !error.syscall) throw error;
+				const isOfTheNet = error.syscall || error.code === "ECONNRESET"; // a kill in the middle of an upgrade has no syscall
+				if (error.code && typeof error.code === "string" && !error.retryable && !isOfTheNet) throw error;
 				if (!this.device.closed) await this.device.terminate();
 				await sleep(20 + random(60));
 			}

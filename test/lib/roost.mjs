@@ -25,7 +25,7 @@ export const all = process.env.ROOST_TEST_ALL === "1"; // the whole sweeps, not 
 export { sleep };
 // Nothing of the person who runs the tests reaches the program; and no system call is hidden from who traces it.
 const harmless = Object.entries(process.env).filter(([name]) => !/_API_KEY$|_PROXY$|^CREDENTIALS_DIRECTORY$/i.test(name));
-const ownEnv = { ...Object.fromEntries(harmless), XDG_CONFIG_HOME: "/nonexistent", XDG_STATE_HOME: "/nonexistent", UV_USE_IO_URING: "0" };
+const ownEnv = { ...Object.fromEntries(harmless), XDG_CONFIG_HOME: "/proc/nowhere", XDG_STATE_HOME: "/proc/nowhere", UV_USE_IO_URING: "0" };
 const ANSWER_MS = 20_000; // longer than this no verb may take
 
 // A helper program of the test suite.
@@ -210,7 +210,9 @@ export class Daemon {
 	async cli(...args) {
 		const [command, ...rest] = args;
 		try {
-			const { stdout, stderr } = await promisify(execFile)(this.bin, [command, "--data", this.data, ...rest], { env: ownEnv });
+			const { stdout, stderr } = await promisify(execFile)(this.bin, [command, "--data", this.data, ...rest], {
+				env: { ...ownEnv, XDG_STATE_HOME: join(this.data, "state") }, // where `roost chat` is a device
+			});
 			return { code: 0, stdout, stderr };
 		} catch (error) {
 			return { code: error.code, stdout: error.stdout, stderr: error.stderr };

@@ -161,6 +161,160 @@ static void a_provider_that_fails_is_left_alone_and_one_call_tries_it(void **sta
 	pace_free(p);
 }
 
+static void models_of_a_provider_take_turns_when_it_takes_one_at_a_time(void **state)
+{
+	(void)state;
+	struct pace *p = one_provider(1, 0);
+	struct pace_gate *a = gate(p, "a", 0, 0), *b = gate(p, "b", 0, 0);
+	struct pace_waiter wa[3], wb[2];
+	int64_t due;
+	assert_ptr_equal(gate(p, "a", 0, 0), a);
+	for (size_t i = 0; i < 3; i++) pace_wait(p, a, &wa[i], 1, 1);
+	for (size_t i = 0; i < 2; i++) pace_wait(p, b, &wb[i], 1, 1);
+	struct pace_waiter *const order[] = {&wa[0], &wb[0], &wa[1], &wb[1], &wa[2]};
+	for (size_t i = 0; i < 5; i++) {
+		assert_ptr_equal(pace_next(p, 1000, &due), order[i]);
+		assert_int_equal(due, 1000);
+		assert_null(pace_next(p, 1000, &due));
+		pace_ended(p, order[i], FAIL_NONE, 1, 1, true, 1000);
+	}
+	pace_free(p);
+}
+
+static void a_limit_of_all_its_models_holds_them_together(void **state)
+{
+	(void)state;
+	struct pace *p = one_provider(100, 2);
+	struct pace_gate *a = gate(p, "a", 0, 0), *b = gate(p, "b", 0, 0);
+	struct pace_waiter w[3];
+	int64_t due;
+	pace_wait(p, a, &w[0], 1, 1);
+	pace_wait(p, b, &w[1], 1, 1);
+	pace_wait(p, b, &w[2], 1, 1);
+	assert_non_null(pace_next(p, 1000, &due));
+	assert_non_null(pace_next(p, 1000, &due));
+	assert_null(pace_next(p, 1000, &due));
+	assert_string_equal(w[2].waits_for, "requests");
+	assert_int_equal(w[2].until_boot_ms, due);
+	assert_true(due > 60000);
+	for (size_t i = 0; i < 3; i++) pace_cut(p, &w[i]);
+	pace_free(p);
+}
+
+static size_t nheld;
+static struct pace_waiter *last_held;
+
+static void on_held(void *ctx, struct pace_waiter *w)
+{
+	(void)ctx;
+	nheld++;
+	last_held = w;
+	w->told = true;
+}
+
+static void only_who_stands_first_and_waits_is_visited_and_once(void **state)
+{
+	(void)state;
+	struct pace *p = one_provider(100, 0);
+	struct pace_gate *g = gate(p, "m", 1, 0), *free_gate = gate(p, "free", 0, 0);
+	struct pace_waiter w[3], other;
+	int64_t due;
+	nheld = 0;
+	for (size_t i = 0; i < 3; i++) pace_wait(p, g, &w[i], 1, 1);
+	pace_wait(p, free_gate, &other, 1, 1);
+	pace_each_held(p, on_held, NULL); /* nobody has been let go, and nobody refused */
+	assert_int_equal(nheld, 0);
+	while (pace_next(p, 1000, &due) != NULL) continue;
+	pace_each_held(p, on_held, NULL);
+	pace_each_held(p, on_held, NULL);
+	assert_int_equal(nheld, 1);
+	assert_ptr_equal(last_held, &w[1]);
+	pace_leave(p, &w[1]);
+	pace_leave(p, &w[1]);
+	assert_null(pace_next(p, 1000, &due));
+	pace_each_held(p, on_held, NULL);
+	assert_int_equal(nheld, 2);
+	assert_ptr_equal(last_held, &w[2]);
+	for (size_t i = 0; i < 3; i++) pace_cut(p, &w[i]);
+	pace_cut(p, &other);
+	pace_free(p);
+}
+
+/* How much is on the account behind a call of an estimated 100 and 100 tokens. */
+static int64_t charged(enum fail f, int64_t input, int64_t output, bool said)
+{
+	struct pace *p = one_provider(100, 0);
+	struct pace_gate *g = gate(p, "m", 0, 1000);
+	struct pace_waiter w;
+	int64_t due, limit, used;
+	pace_wait(p, g, &w, 100, 100);
+	assert_ptr_equal(pace_next(p, 1000, &due), &w);
+	pace_tokens(g, 1000, &limit, &used);
+	assert_int_equal(limit, 1000);
+	assert_int_equal(used, 200);
+	pace_ended(p, &w, f, input, output, said, 2000);
+	pace_tokens(g, 2000, &limit, &used);
+	pace_free(p);
+	return used;
+}
+
+static void a_call_counts_as_what_it_took(void **state)
+{
+	(void)state;
+	assert_int_equal(charged(FAIL_NONE, 30, 7, true), 37);
+	assert_int_equal(charged(FAIL_NONE, -1, 7, true), 200);
+	assert_int_equal(charged(FAIL_NONE, 30, -1, true), 200);
+	assert_int_equal(charged(FAIL_NETWORK, 30, 7, true), 37);
+	assert_int_equal(charged(FAIL_NETWORK, 30, 7, false), 0);
+	assert_int_equal(charged(FAIL_NONE, 0, 0, false), 0);
+}
+
+static void what_a_provider_tells_of_its_limits_holds(void **state)
+{
+	(void)state;
+	struct pace *p = one_provider(100, 0);
+	struct pace_gate *g = gate(p, "m", 0, 0);
+	struct pace_waiter w[2];
+	struct rates seen;
+	int64_t due;
+	for (size_t i = 0; i < RATE_COUNT; i++) seen.of[i] = (struct rate_seen){.limit = -1};
+	seen.of[RATE_REQUESTS] = (struct rate_seen){.limit = 1};
+	pace_wait(p, g, &w[0], 1, 1);
+	pace_wait(p, g, &w[1], 1, 1);
+	assert_ptr_equal(pace_next(p, 1000, &due), &w[0]);
+	pace_learn(&w[0], &seen, 1000);
+	assert_null(pace_next(p, 1000, &due));
+	assert_string_equal(w[1].waits_for, "requests");
+	pace_cut(p, &w[0]);
+	pace_cut(p, &w[1]);
+	pace_free(p);
+}
+
+static void a_probe_that_is_cut_lets_the_next_one_try(void **state)
+{
+	(void)state;
+	struct pace *p = one_provider(100, 0);
+	struct pace_gate *g = gate(p, "m", 0, 0);
+	struct pace_waiter w[3];
+	int64_t due, now_ms;
+	for (int64_t n = 0; n < limits.circuit_failures; n++) {
+		pace_wait(p, g, &w[0], 1, 1);
+		assert_ptr_equal(pace_next(p, 1000, &due), &w[0]);
+		pace_ended(p, &w[0], FAIL_NETWORK, -1, -1, false, 1000);
+	}
+	for (size_t i = 0; i < 3; i++) pace_wait(p, g, &w[i], 1, 1);
+	assert_null(pace_next(p, 1000, &now_ms));
+	assert_ptr_equal(pace_next(p, now_ms, &due), &w[0]);
+	assert_null(pace_next(p, now_ms, &due));
+	pace_cut(p, &w[0]);
+	assert_ptr_equal(pace_next(p, now_ms, &due), &w[1]);
+	assert_true(w[1].is_probe);
+	pace_cut(p, &w[1]);
+	pace_cut(p, &w[2]);
+	pace_cut(p, &w[2]); /* it was out of everything already */
+	pace_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -168,6 +322,12 @@ int main(void)
 		cmocka_unit_test(models_of_a_provider_take_turns_and_one_limit_holds_up_its_own_line_only),
 		cmocka_unit_test(sixty_four_conversations_stay_under_one_limit_together_and_share_it),
 		cmocka_unit_test(a_provider_that_fails_is_left_alone_and_one_call_tries_it),
+		cmocka_unit_test(models_of_a_provider_take_turns_when_it_takes_one_at_a_time),
+		cmocka_unit_test(a_limit_of_all_its_models_holds_them_together),
+		cmocka_unit_test(only_who_stands_first_and_waits_is_visited_and_once),
+		cmocka_unit_test(a_call_counts_as_what_it_took),
+		cmocka_unit_test(what_a_provider_tells_of_its_limits_holds),
+		cmocka_unit_test(a_probe_that_is_cut_lets_the_next_one_try),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
