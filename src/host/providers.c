@@ -48,6 +48,13 @@ struct str providers_name(const struct providers *p, int index)
 	return str_c(p->list[index].name);
 }
 
+struct str providers_dialect(const struct providers *p, int index)
+{
+	ASSERT(index >= 0 && (size_t)index < p->n);
+	const struct dialect *d = p->list[index].dialect;
+	return d != NULL ? str_c(d->name) : STR("");
+}
+
 /* ---- rate limits ------------------------------------------------------------------------------------------------- */
 
 /* "MODEL REQUESTS TOKENS": the name ends at the last blank but one. */

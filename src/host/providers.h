@@ -45,8 +45,9 @@ int providers_index(const struct providers *p, struct str model);
 size_t providers_count(const struct providers *p);
 int64_t providers_concurrency(const struct providers *p, int index);
 struct str providers_name(const struct providers *p, int index);
-bool providers_is_agent(const struct providers *p, int index);  /* it is a program that is run */
-bool providers_is_remote(const struct providers *p, int index); /* it is called over a network */
+struct str providers_dialect(const struct providers *p, int index); /* "openai"; "" it is none of provider/ */
+bool providers_is_agent(const struct providers *p, int index);      /* it is a program that is run */
+bool providers_is_remote(const struct providers *p, int index);     /* it is called over a network */
 /* Rate limits: of all models of a provider together; of one model, as configured and as usual for such a provider. */
 struct rate_limits providers_limits_of_all(const struct providers *p, int index);
 void providers_limits(const struct providers *p, struct str model, struct rate_limits *configured,

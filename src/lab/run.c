@@ -375,6 +375,15 @@ static enum err check_params(const struct spec *s, size_t i, const struct model_
 		       err_sentence(&why, e));
 }
 
+/* The others have no parameter for it. */
+static bool dialect_takes_seed(struct str dialect)
+{
+	static const struct str those[] = {STR_INIT("openai"), STR_INIT("gemini"), STR_INIT("ollama")};
+	for (size_t i = 0; i < ARRAY_LEN(those); i++)
+		if (str_eq(dialect, those[i])) return true;
+	return false;
+}
+
 /* All there is to know of an agent but its gate. */
 static enum err look_at_agent(const struct providers *providers, struct catalog *catalog, const struct spec *s,
 			      size_t i, struct arena *memory, struct run_agent *a, struct errinfo *info)
@@ -393,6 +402,8 @@ static enum err look_at_agent(const struct providers *providers, struct catalog 
 		a->window = about->window;
 		a->max_output = about->max_output;
 	}
+	a->takes_seed = s->has_seed && dialect_takes_seed(providers_dialect(providers, a->provider)) &&
+			!model_cannot(about, CAN_SEED);
 	a->params = request_params(s, i, a->max_output, memory);
 	return check_params(s, i, about, a, info);
 }
@@ -442,6 +453,10 @@ static struct str conversation_config(struct run *r)
 	struct jw w = JW(&b);
 	jw_obj(&w);
 	jw_kint(&w, "max_turns", s->turns);
+	jw_key(&w, "models");
+	jw_arr(&w);
+	for (size_t i = 0; i < s->nagents; i++) jw_str(&w, s->agents[i].model);
+	jw_arr_end(&w);
 	for (size_t i = 0; i < s->nagents; i++) {
 		char key[32];
 		snprintf(key, sizeof key, "temperature_%c", (char)('a' + (int)i));

@@ -46,6 +46,7 @@ struct run_agent {
 	struct str title;  /* of its model, for people */
 	struct str params; /* of its requests */
 	bool is_paid_for;  /* a message that was made is not to be made again */
+	bool takes_seed;   /* its requests carry the message's */
 	struct str family;
 	int64_t window, max_output, max_tokens;
 };

@@ -238,6 +238,19 @@ static struct str sessions_json(struct talker *t)
 	return text;
 }
 
+/* The agent's parameters, and what only this message has. */
+static struct str params_of(struct talker *t)
+{
+	const struct run_agent *a = &t->run->agents[t->agent];
+	struct buf b = BUF_INIT(BUF_NO_LIMIT);
+	if (!a->takes_seed) return a->params;
+	buf_addf(&b, "{\"seed\":%llu%s", (unsigned long long)t->view.seed, a->params.n > 2 ? "," : "");
+	buf_add_str(&b, str_n(a->params.p + 1, a->params.n - 1));
+	struct str text = arena_str(&t->memory, buf_str(&b));
+	buf_release(&b);
+	return text;
+}
+
 void talker_go(struct talker *t)
 {
 	static const struct call_hooks hooks = {
@@ -256,7 +269,7 @@ void talker_go(struct talker *t)
 	struct call_spec spec = {.model = r->o.spec->agents[t->agent].model,
 				 .messages = list,
 				 .nmessages = t->view.n,
-				 .params = r->agents[t->agent].params,
+				 .params = params_of(t),
 				 .data_dir = STR(""),
 				 .seed = t->view.seed,
 				 .attempt = t->turn.attempt,

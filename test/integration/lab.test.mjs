@@ -183,6 +183,16 @@ prompts:
 		for (const call of plain) assert.ok(!("temperature" in call.body));
 	});
 
+	it("is given a seed of each message when the experiment has one, the same for the same experiment", async () => {
+		const seeds = async (...more) => (await spoken([...VOICES, "-t", "2", "-r", "2", ...more])).calls.map((call) => call.body.seed);
+		const nine = await seeds("--seed", "9");
+		assert.equal(new Set(nine).size, 8);
+		assert.ok(nine.every((seed) => Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31));
+		assert.deepEqual(await seeds("--seed", "9"), nine);
+		assert.notDeepEqual(await seeds("--seed", "10"), nine);
+		assert.deepEqual(await seeds(), Array(8).fill(undefined));
+	});
+
 	it("thinks when it is told to, within its budget, with room beside it; the other does not", async () => {
 		const fake = await startFake();
 		const own = await Lab.make("think", { config: `providers:\n  - name: thinker\n    dialect: anthropic\n    baseUrl: ${
