@@ -15,7 +15,6 @@ target_link_libraries(roost_deps INTERFACE Threads::Threads m)
 set(roost_pkgs
 	libuv 1.43
 	openssl 3.0
-	libcurl 7.87
 	sqlite3 3.40
 	zlib 1.2
 	libzstd 1.5
@@ -32,6 +31,12 @@ while(roost_pkgs)
 	target_link_libraries(roost_deps INTERFACE PkgConfig::${pkg})
 endwhile()
 
+# Of libcurl only the headers: the program loads it itself when it needs it (src/net/curl.h), so that to link with it is
+# a mistake the linker finds. The lowest version stands in packaging/control.in too.
+pkg_check_modules(libcurl REQUIRED IMPORTED_TARGET GLOBAL libcurl>=7.87)
+target_include_directories(roost_deps SYSTEM INTERFACE ${libcurl_INCLUDE_DIRS})
+target_link_libraries(roost_deps INTERFACE ${CMAKE_DL_LIBS})
+
 # Of ncurses only what is linked: its flags would define less than ours do.
 pkg_check_modules(ncursesw REQUIRED ncursesw>=6.2)
 target_link_libraries(roost_deps INTERFACE ${ncursesw_LINK_LIBRARIES})
@@ -41,6 +46,11 @@ if(EXISTS ${roost_deps_dir}/include/yyjson.h AND EXISTS ${roost_deps_dir}/includ
 	target_include_directories(roost_deps SYSTEM INTERFACE ${roost_deps_dir}/include)
 	target_link_libraries(roost_deps INTERFACE
 		${roost_deps_dir}/lib/libyyjson.so ${roost_deps_dir}/lib/libllhttp.a)
+	# Where the installed program and libroost look for the private one, so that those just built find it as they do.
+	foreach(dir lib ${CMAKE_INSTALL_LIBDIR})
+		file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/${dir})
+		file(CREATE_LINK ${roost_deps_dir}/lib ${CMAKE_BINARY_DIR}/${dir}/roost SYMBOLIC)
+	endforeach()
 else()
 	set(ROOST_PRIVATE_DEPS OFF)
 	foreach(pkg yyjson libllhttp)

@@ -8,7 +8,8 @@ target_include_directories(roost_client PUBLIC ${CMAKE_SOURCE_DIR}/include)
 
 add_library(libroost SHARED $<TARGET_OBJECTS:roost_client>)
 set_target_properties(libroost PROPERTIES OUTPUT_NAME roost VERSION ${PROJECT_VERSION} SOVERSION 0
-	INSTALL_RPATH "$ORIGIN/roost" LINK_DEPENDS ${CMAKE_SOURCE_DIR}/packaging/roost.map LINKER_LANGUAGE C)
+	INSTALL_RPATH "$ORIGIN/roost" BUILD_WITH_INSTALL_RPATH ON # the program has it that way, too: CMakeLists.txt
+	LINK_DEPENDS ${CMAKE_SOURCE_DIR}/packaging/roost.map LINKER_LANGUAGE C)
 target_link_libraries(libroost PRIVATE roost_net roost_record roost_base roost_deps)
 target_link_options(libroost PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/packaging/roost.map)
 

@@ -23,12 +23,12 @@
  * by itself. */
 #include "net/client.h"
 
-#include <curl/curl.h>
 #include <netdb.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
 #include "net/addr.h"
+#include "net/curl.h"
 
 #define HEAD_MAX ((size_t)64 << 10) /* an answer's head */
 #define PIECE_MAX ((size_t)8 << 20) /* collected in one drive; libcurl stops far earlier */
@@ -423,6 +423,8 @@ void http_call_pause(struct http_call *call, bool paused)
 enum err http_client_new(uv_loop_t *loop, struct http_client **out, struct errinfo *info)
 {
 	*out = NULL;
+	enum err e = curl_load(info);
+	if (e != OK) return e;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) return err_set(info, ERR_INTERNAL, "libcurl does not start");
 	struct http_client *c = xcalloc(1, sizeof *c);
 	c->loop = loop;

@@ -75,7 +75,7 @@ static void a_library_that_lacks_a_function_leaves_the_table_empty(void **state)
 static void an_options_value_must_have_the_options_type(void **state)
 {
 	(void)state;
-	char text[] = "x";
+	static const char text[] = "x";
 	bool flag = true;
 #define FITS(option, value) (CURL_IS_LONG(value) == CURL_WANTS_LONG(option))
 	assert_true(FITS(CURLOPT_NOSIGNAL, 1L));
