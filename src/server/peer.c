@@ -1,7 +1,7 @@
 /* A device's connection, from the upgrade to the close.
  *
- * Presence follows the connection (presence.c). The first frame must be device:hello. A second connection of the same
- * device replaces the first: it takes over the joined conversations before the old one is closed with 4001, and the old
+ * Presence follows the connection (presence.c). The first frame must be device:hello. A later connection of the same
+ * device replaces the one before: it takes over the joined conversations before the old one is closed with 4001, and the old
  * one's close then changes nothing: the device keeps its seats, what it is primary of and its locks. Only what its hello
  * says it does not mean to be in any more is left, in the same step: behind the new connection may be a process that
  * knows nothing of what an earlier one had joined, and would be primary of a session that it never answers for.
@@ -166,6 +166,14 @@ static void leave_unnamed(struct peer *c, const struct json *joined)
 	}
 }
 
+/* A hello may be late: its device gave the connection up long ago and has a newer one, which stays. */
+static bool is_outdated(const struct peer *c)
+{
+	struct peer *newer;
+	HASH_FIND_STR(c->sub.user->peers, c->device_id, newer);
+	return newer != NULL && newer->serial > c->serial;
+}
+
 static void take_over(struct peer *c, const struct json *joined)
 {
 	struct live_user *u = c->sub.user;
@@ -211,6 +219,10 @@ static void hello(struct peer *c, struct call *call)
 	}
 	e = check_joined(c, joined, &info);
 	if (e == OK) e = feed_cursor(s, c->sub.user, cursor, &after, &info);
+	if (e == OK && is_outdated(c)) {
+		peer_close(c, CLOSE_REPLACED, "replaced");
+		e = ERR_EXISTS;
+	}
 	if (e != OK) goto fail;
 	c->hello = true;
 	take_over(c, joined);
@@ -382,6 +394,7 @@ void peer_accept(struct server *s, struct http_req *r, struct live_user *u, cons
 	c->sub.principal = c->sub.owner = cred->principal;
 	(void)str_copy(cred->device_id, c->device_id, sizeof c->device_id);
 	c->connected_ms = c->seen_wall_ms = clock_wall_ms();
+	c->serial = ++c->server->nconnections;
 	LIST_INIT(&c->joins);
 	LIST_INIT(&c->calls);
 	c->ws = ws_accept(r, "roost.v1", &hooks, c);

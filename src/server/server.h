@@ -52,6 +52,7 @@ struct peer {
 	enum peer_state state;
 	char device_id[NAME_MAX_LEN + 1];
 	int64_t connected_ms, seen_wall_ms;
+	int64_t serial; /* of connections in the order in which they were accepted */
 	bool hello; /* it said who it is and is in user->peers */
 	bool held;  /* its socket is not read while the writer's queue is full */
 	LIST_HEAD(, join) joins;
@@ -89,6 +90,7 @@ struct server {
 	uv_timer_t queue_timer;
 	LIST_HEAD(, stop_wait) stops;    /* calls that wait for a request to be stopped */
 	LIST_HEAD(, follower) followers; /* HTTP requests that follow a running answer */
+	int64_t nconnections; /* of devices, since the start */
 	struct experiments *experiments;
 	struct auto_watch *auto_watches; /* running automatic runs, until their time is up */
 	STAILQ_HEAD(, live_user) announce;

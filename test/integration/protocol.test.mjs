@@ -118,6 +118,17 @@ describe("device:hello", () => {
 		return [primary.deviceId, lock?.deviceId ?? null, joined];
 	};
 
+	test("that comes late, on a connection older than the device's present one, closes that one and no other", async (t) => {
+		const now = await daemon.device();
+		const [old, late] = [await Device.connect(daemon, now, { hello: false }), await Device.connect(daemon, now, { hello: false })];
+		t.after(() => Promise.all([old, late].map((device) => device.close())));
+		await late.call("device:hello", { deviceId: now.deviceId, protocol: 1 });
+		assert.equal((await now.gone).code, 4001);
+		old.call("device:hello", { deviceId: now.deviceId, protocol: 1 }).catch(() => {});
+		assert.equal((await old.gone).code, 4001);
+		assert.ok((await late.call("ping", {})) !== undefined);
+	});
+
 	test("of a second connection leaves what it does not name any more, and keeps the rest", async (t) => {
 		const { a, b, places: [kept, left] } = await joinedTwice(t);
 		const [next, welcome] = await again(t, a, { joined: [kept.conversationId, newId()] });

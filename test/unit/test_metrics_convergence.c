@@ -31,9 +31,9 @@ static void every_profile_gives_the_score_of_published_runs(void **state)
 	(void)state;
 	struct json_doc *doc = read_figures();
 	struct str name;
-	for (size_t p = 0; p < PROFILE_COUNT; p++) {
+	for (enum convergence_profile p = 0; p < PROFILE_COUNT; p++) {
 		struct json_iter profiles = json_iter(json_get(json_root(doc), "profiles"));
-		for (size_t i = 0; i <= p; i++) assert_true(json_next(&profiles));
+		for (size_t i = 0; i <= (size_t)p; i++) assert_true(json_next(&profiles));
 		assert_true(json_str(profiles.val, &name));
 		assert_int_equal(convergence_profile_find(name), p);
 		for (struct json_iter c = json_iter(json_get(json_root(doc), "conversations")); json_next(&c);) {
@@ -41,7 +41,7 @@ static void every_profile_gives_the_score_of_published_runs(void **state)
 			for (struct json_iter t = json_iter(c.val); json_next(&t);) {
 				struct str trend;
 				struct json_iter want = json_iter(json_get(t.val, "live"));
-				for (size_t i = 0; i <= p; i++) assert_true(json_next(&want));
+				for (size_t i = 0; i <= (size_t)p; i++) assert_true(json_next(&want));
 				convergence_add(live, 0, member(t.val, "a"));
 				convergence_add(live, 1, member(t.val, "b"));
 				struct convergence_score s = convergence_turn(live);
@@ -63,7 +63,7 @@ static void equal_messages_score_one(void **state)
 	struct buf b = BUF_INIT(BUF_NO_LIMIT);
 	for (int i = 0; i < 200; i++) {
 		write_message(&seed, 40, &b);
-		for (size_t p = 0; p < PROFILE_COUNT; p++) {
+		for (enum convergence_profile p = 0; p < PROFILE_COUNT; p++) {
 			struct convergence *c = convergence_new(2, weights_of(p));
 			convergence_add(c, 0, buf_str(&b));
 			convergence_add(c, 1, buf_str(&b));
@@ -81,9 +81,9 @@ static void every_profile_changes_the_score(void **state)
 	static const char *const texts[] = {"Rivers carve valleys. It rains; perhaps it will stop, who knows?",
 					    "- one\n- two\n\nValleys, rivers and towns! 1. Rain"};
 	double raw[PROFILE_COUNT];
-	for (size_t p = 0; p < PROFILE_COUNT; p++) {
+	for (enum convergence_profile p = 0; p < PROFILE_COUNT; p++) {
 		raw[p] = score_of(p, texts, 2).raw;
-		for (size_t k = 0; k < p; k++) assert_true(fabs(raw[p] - raw[k]) > 0.005);
+		for (size_t k = 0; k < (size_t)p; k++) assert_true(fabs(raw[p] - raw[k]) > 0.005);
 	}
 }
 
@@ -329,10 +329,11 @@ static void weights_that_do_not_add_up_are_named_with_their_sum(void **state)
 	w = (struct convergence_weights){1.2, 0, 0, 0, -0.2};
 	assert_int_equal(convergence_weights_check(&w, &info), ERR_CONFIG);
 	assert_non_null(strstr(info.text, "content"));
-	w = (struct convergence_weights){1, 0, NAN, 0, 0};
+	w = (struct convergence_weights){1, 0, (double)NAN, 0, 0};
 	assert_int_equal(convergence_weights_check(&w, &info), ERR_CONFIG);
 	assert_non_null(strstr(info.text, "sentences"));
-	for (size_t p = 0; p < PROFILE_COUNT; p++) assert_int_equal(convergence_weights_check(weights_of(p), NULL), OK);
+	for (enum convergence_profile p = 0; p < PROFILE_COUNT; p++)
+		assert_int_equal(convergence_weights_check(weights_of(p), NULL), OK);
 	assert_int_equal(convergence_profile_find(STR("custom")), PROFILE_COUNT);
 }
 
