@@ -75,9 +75,10 @@ static void save_when_due(struct side *s)
 	s->saves++;
 }
 
+static volatile uint64_t sink; /* nothing is computed for nobody */
+
 static void slice(struct side *s, bool with_line)
 {
-	volatile uint64_t sink = 0;
 	int64_t begun_ns = now_ns(), end_ns = begun_ns + SLICE_NS;
 	while (now_ns() < end_ns) {
 		for (int i = 0; i < LOOK_AT_CLOCK; i++) {
@@ -89,7 +90,7 @@ static void slice(struct side *s, bool with_line)
 			jw_kint(&w, "seq", s->events + i);
 			jw_kstr(&w, "content", str_n(line, sizeof line));
 			jw_obj_end(&w);
-			sink += hash64(buf_str(&b), 0);
+			sink = sink + hash64(buf_str(&b), 0);
 			buf_release(&b);
 		}
 		s->events += LOOK_AT_CLOCK;

@@ -9,17 +9,19 @@
 #include "cli/cli.h"
 #include "lab/spec.h"
 
+enum what_takes {
+	TAKES_NOTHING,
+	TAKES_UNKNOWN,
+	TAKES_WORDS,
+	TAKES_FILE,
+	TAKES_DIR,
+	TAKES_EXPERIMENT,
+	TAKES_CONVERSATION
+};
+
 /* What completes a place on the line. */
 struct takes {
-	enum {
-		TAKES_NOTHING,
-		TAKES_UNKNOWN,
-		TAKES_WORDS,
-		TAKES_FILE,
-		TAKES_DIR,
-		TAKES_EXPERIMENT,
-		TAKES_CONVERSATION
-	} what;
+	enum what_takes what;
 	struct buf words;  /* with a space between; beside files too */
 	struct buf naming; /* of these words those that an experiment follows */
 };
@@ -72,7 +74,7 @@ static void takes_of(const char *arg, struct takes *t)
 {
 	static const struct {
 		const char *arg;
-		int what;
+		enum what_takes what;
 	} rows[] = {{"FILE", TAKES_FILE},
 		    {"[FILE]", TAKES_FILE},
 		    {"[SPEC]", TAKES_FILE},

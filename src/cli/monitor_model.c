@@ -437,7 +437,7 @@ void monitor_forget_messages(struct monitor *m)
 	m->lines_up = 0;
 }
 
-static void message_add(struct monitor *m, int is, int64_t at_us, struct str who, struct str text)
+static void message_add(struct monitor *m, enum monitor_message_kind is, int64_t at_us, struct str who, struct str text)
 {
 	if (m->nmessages == MONITOR_MESSAGES) {
 		free(m->messages[0].text);

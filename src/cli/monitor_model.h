@@ -51,8 +51,9 @@ struct monitor_error {
 };
 #define MONITOR_ERRORS 200 /* kept, the newest */
 
+enum monitor_message_kind { MESSAGE_SAID, MESSAGE_TOLD, MESSAGE_ERROR };
 struct monitor_message {
-	enum { MESSAGE_SAID, MESSAGE_TOLD, MESSAGE_ERROR } is;
+	enum monitor_message_kind is;
 	int64_t at_ms; /* wall time, 0 unknown */
 	char who[32];
 	char *text;
