@@ -270,8 +270,8 @@ int main(int argc, char **argv)
 	printf("{\"waiting\":%lld,\"askNs\":%.0f,\"decisions\":%lld,\"decisionNs\":%.0f,\"admitNs\":%.0f,"
 	       "\"retries\":%lld,\"retryNs\":%.1f,\"drawNs\":%.1f}\n",
 	       (long long)waiting, ask_ns(&b), (long long)decisions, (double)spent_ns / (double)MAX(decisions, 1),
-	       (double)admit_ns / (double)MAX(decisions, 1), (long long)tries.again + (long long)tries.over, tries.retry_ns,
-	       tries.draw_ns);
+	       (double)admit_ns / (double)MAX(decisions, 1), (long long)tries.again + (long long)tries.over,
+	       tries.retry_ns, tries.draw_ns);
 	relay_halt(b.relay);
 	relay_free(b.relay);
 	free(b.ops);

@@ -52,9 +52,10 @@ static void say_key(struct str asked, struct errinfo *info)
 			      "local:test needs none",
 			      STR_ARG(about->name), kind->name, kind->env[0], kind->name);
 	else if (kind != NULL && kind->is_local)
-		(void)err_set(info, ERR_MODEL_UNKNOWN,
-			      "%.*s is a model for %s: tell where it is with --provider %s=%s; local:test needs nothing",
-			      STR_ARG(about->name), kind->name, kind->name, kind->base_url);
+		(void)err_set(
+			info, ERR_MODEL_UNKNOWN,
+			"%.*s is a model for %s: tell where it is with --provider %s=%s; local:test needs nothing",
+			STR_ARG(about->name), kind->name, kind->name, kind->base_url);
 	models_free(table);
 }
 

@@ -11,7 +11,9 @@
 	{"config", 'c', "FILE", "the configuration file", "$XDG_CONFIG_HOME/roost/roost.yaml"}, OPTION_DATA,           \
 		{"provider", 0, "NAME=URL", "a provider at this address; may be repeated", NULL},                      \
 		{"dry-run", 0, NULL, "check everything and print the specs; ask no model", NULL},                      \
-		{"json", 'j', NULL, "show each event as a line of JSON", NULL}
+	{                                                                                                              \
+		"json", 'j', NULL, "show each event as a line of JSON", NULL                                           \
+	}
 
 /* The options of the line over the spec. ERR_USAGE is in c->info. */
 MUST_USE enum err run_apply_line(struct cli *c, struct spec *s);

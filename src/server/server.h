@@ -53,8 +53,8 @@ struct peer {
 	char device_id[NAME_MAX_LEN + 1];
 	int64_t connected_ms, seen_wall_ms;
 	int64_t serial; /* of connections in the order in which they were accepted */
-	bool hello; /* it said who it is and is in user->peers */
-	bool held;  /* its socket is not read while the writer's queue is full */
+	bool hello;     /* it said who it is and is in user->peers */
+	bool held;      /* its socket is not read while the writer's queue is full */
 	LIST_HEAD(, join) joins;
 	size_t njoins;
 	LIST_HEAD(, call) calls; /* not answered yet */
@@ -90,7 +90,7 @@ struct server {
 	uv_timer_t queue_timer;
 	LIST_HEAD(, stop_wait) stops;    /* calls that wait for a request to be stopped */
 	LIST_HEAD(, follower) followers; /* HTTP requests that follow a running answer */
-	int64_t nconnections; /* of devices, since the start */
+	int64_t nconnections;            /* of devices, since the start */
 	struct experiments *experiments;
 	struct auto_watch *auto_watches; /* running automatic runs, until their time is up */
 	STAILQ_HEAD(, live_user) announce;

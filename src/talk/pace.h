@@ -40,8 +40,7 @@ void pace_free(struct pace *p); /* nobody waits or is out any more */
 struct pace_gate *pace_gate(struct pace *p, struct str model, int provider, const struct rate_limits *configured,
 			    const struct rate_limits *usual);
 
-void pace_wait(struct pace *p, struct pace_gate *g, struct pace_waiter *w, int64_t input_tokens,
-	       int64_t output_tokens);
+void pace_wait(struct pace *p, struct pace_gate *g, struct pace_waiter *w, int64_t input_tokens, int64_t output_tokens);
 void pace_leave(struct pace *p, struct pace_waiter *w); /* it does not want to any more; or nothing */
 /* The next one that may call now: it has left the line and is counted. NULL: nobody; then *out_due is when to ask again
  * without anything else having happened, INT64_MAX never. */
