@@ -610,11 +610,14 @@ void jw_raw(struct jw *w, struct str json)
 
 void jw_value(struct jw *w, const struct json *v)
 {
+	struct str text = STR("");
 	switch (json_type(v)) {
 	case JSON_NONE:
 	case JSON_NULL: jw_null(w); return;
 	case JSON_BOOL: jw_bool(w, yyjson_get_bool(val(v))); return;
-	case JSON_STR: jw_str(w, str_n(yyjson_get_str(val(v)), yyjson_get_len(val(v)))); return;
+	case JSON_STR:
+		if (json_str(v, &text) && text.p != NULL) jw_str(w, text);
+		return;
 	case JSON_INT:
 	case JSON_REAL: jw_raw(w, digits_of(val(v))); return;
 	case JSON_ARR:

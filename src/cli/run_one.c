@@ -172,7 +172,8 @@ static void tell_end(struct session *s)
 static void tell_error(struct session *s, enum err e, const struct errinfo *info)
 {
 	bool hides = s->o->is_detached && s->o->spec->redact != REDACT_NONE && e != ERR_STORAGE_FULL && e != ERR_IO;
-	(void)cli_fail(s->cli, e, hides ? &(struct errinfo){.err = e} : info);
+	struct errinfo bare = {.err = e};
+	(void)cli_fail(s->cli, e, hides ? &bare : info);
 }
 
 int run_one(struct cli *c, const struct run_one *o, int *out_asked)

@@ -41,7 +41,9 @@ int lab_agent_find(struct str id)
 
 struct lab_value lv_real(double r)
 {
-	return isnan(r) ? (struct lab_value){.is = LV_NULL} : (struct lab_value){.is = LV_REAL, .u.r = r};
+	struct lab_value v = {.is = LV_NULL};
+	if (!isnan(r)) v = (struct lab_value){.is = LV_REAL, .u.r = r};
+	return v;
 }
 
 static const struct lab_value *value_at(const struct lab_event *e, int field)

@@ -191,17 +191,23 @@ struct lab_event {
 
 static inline struct lab_value lv_str(struct str s)
 {
-	return s.p == NULL ? (struct lab_value){.is = LV_NULL} : (struct lab_value){.is = LV_STR, .u.s = s};
+	struct lab_value v = {.is = LV_NULL};
+	if (s.p != NULL) v = (struct lab_value){.is = LV_STR, .u.s = s};
+	return v;
 }
 static inline struct lab_value lv_int(int64_t i)
 {
-	return i == INT64_MIN ? (struct lab_value){.is = LV_NULL} : (struct lab_value){.is = LV_INT, .u.i = i};
+	struct lab_value v = {.is = LV_NULL};
+	if (i != INT64_MIN) v = (struct lab_value){.is = LV_INT, .u.i = i};
+	return v;
 }
 struct lab_value lv_real(double r);
 static inline struct lab_value lv_bool(bool b) { return (struct lab_value){.is = LV_BOOL, .u.b = b}; }
 static inline struct lab_value lv_json(struct str s)
 {
-	return s.p == NULL ? (struct lab_value){.is = LV_ABSENT} : (struct lab_value){.is = LV_JSON, .u.s = s};
+	struct lab_value v = {.is = LV_ABSENT};
+	if (s.p != NULL) v = (struct lab_value){.is = LV_JSON, .u.s = s};
+	return v;
 }
 static inline struct lab_value lv_message(const struct lab_message *m)
 {

@@ -178,6 +178,7 @@ static enum err read_log(const struct branch *b, struct reading *r, struct errin
 	else if (r->is_redacted)
 		e = err_set(info, e, "%s cannot be branched: its texts were redacted (--redact)", b->conversation);
 	else if (e != OK && why.text[0] != '\0') e = err_set(info, ERR_CORRUPT, "%.100s: %.120s", path, why.text);
+	r->info = NULL; /* it ends here */
 	free(path);
 	return e == OK ? check_turns(b, r, info) : e;
 }

@@ -57,7 +57,7 @@ enum err dimensions_check(const struct str *list, size_t n, struct errinfo *info
 		}
 		for (size_t j = 0; j < i; j++) {
 			const struct spec_fragment *other = fragment_find(dimension_table, list[j]);
-			if (strcmp(other->group, f->group) == 0)
+			if (other != NULL && strcmp(other->group, f->group) == 0)
 				return err_set(info, ERR_CONFIG, "%s and %s are both a %s; give one", other->name,
 					       f->name, f->group);
 		}
