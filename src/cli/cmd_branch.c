@@ -54,32 +54,30 @@ static enum err turn_of_line(struct cli *c, int64_t *out)
 	return err_set(&c->info, ERR_USAGE, "--turn is \"%.60s\"; it must be a whole number from 0", text);
 }
 
+/* What asks models, when something does: naming them, or the run. */
+static enum err open_once(struct cli *c, struct offline *off) { return off->is_open ? OK : run_open(c, off); }
+
 /* Names as their ids, so that what is told to have changed is what answers then. */
-static enum err resolve_models(struct cli *c, struct spec *s)
+static enum err resolve_models(struct cli *c, struct offline *off, struct spec *s)
 {
-	const char *lines[CLI_OPTIONS_MAX + 1];
-	struct offline off;
-	int n = 0;
-	if (!cli_switch(c, "agent-a") && !cli_switch(c, "agent-b")) return OK;
-	while ((lines[n] = cli_option_nth(c, "provider", n)) != NULL) n++;
-	enum err e = offline_open(c, lines, &off);
+	enum err e = OK;
 	for (size_t i = 0; i < 2 && e == OK; i++) {
 		struct resolved r;
 		if (!cli_switch(c, i == 0 ? "agent-a" : "agent-b")) continue;
-		e = offline_resolve(&off, s->agents[i].asked, &r, &c->info);
+		e = open_once(c, off);
+		if (e == OK) e = offline_resolve(off, s->agents[i].asked, &r, &c->info);
 		if (e == OK) s->agents[i].asked = arena_str(&s->memory, str_c(r.id));
 	}
-	offline_close(&off);
 	return e;
 }
 
-static enum err change(struct cli *c, struct spec *s)
+static enum err change(struct cli *c, struct offline *off, struct spec *s)
 {
 	const char *profile = cli_option(c, spec_rows[SPEC_PROFILE].option);
 	enum err e = run_apply_line(c, s);
 	/* weights are those of the profile that was */
 	if (e == OK && profile != NULL && strcmp(profile, "custom") != 0) s->has_weights = false;
-	return e == OK ? resolve_models(c, s) : e;
+	return e == OK ? resolve_models(c, off, s) : e;
 }
 
 /* ---- what is told ------------------------------------------------------------------------------------------------- */
@@ -138,20 +136,21 @@ static enum err save(struct cli *c, const struct spec *s, const char *path)
 		       strerror(os));
 }
 
-static int use(struct cli *c, const struct branch *b, struct spec *s)
+static int use(struct cli *c, struct offline *off, const struct branch *b, struct spec *s)
 {
 	const char *path = cli_option(c, "spec");
 	tell(b, s);
 	enum err e = path != NULL ? save(c, s, path) : OK;
-	if (e != OK) return cli_fail(c, e, &c->info);
-	if (path != NULL && !cli_switch(c, "run")) return 0;
-	return run_specs(c, s, 1);
+	if (e == OK && path != NULL && !cli_switch(c, "run")) return 0;
+	if (e == OK) e = open_once(c, off);
+	return e == OK ? run_specs(c, off, s, 1) : cli_fail(c, e, &c->info);
 }
 
 static int run(struct cli *c)
 {
 	struct branch b = {0};
 	struct spec s = {0};
+	struct offline off = {0};
 	int64_t turn;
 	char *output = NULL;
 	enum err e = check_line(c);
@@ -160,9 +159,10 @@ static int run(struct cli *c)
 	if (e == OK) output = place_output(&c->config, cli_option(c, "output"));
 	if (e == OK) e = branch_open(output, str_c(c->args[0]), turn, &c->config, &b, &c->info);
 	if (e == OK) e = branch_begin(&b, &c->config, &s, &c->info);
-	if (e == OK) e = change(c, &s);
+	if (e == OK) e = change(c, &off, &s);
 	if (e == OK) e = branch_end(&b, output, cli_switch(c, spec_rows[SPEC_TURNS].option), &s, &c->info);
-	int status = e == OK ? use(c, &b, &s) : cli_fail(c, e, &c->info);
+	int status = e == OK ? use(c, &off, &b, &s) : cli_fail(c, e, &c->info);
+	offline_close(&off);
 	spec_release(&s);
 	branch_close(&b);
 	free(output);

@@ -20,6 +20,7 @@ static enum err specs_of_line(struct cli *c, struct spec **out, size_t *out_n)
 static int run(struct cli *c)
 {
 	struct spec *specs = NULL;
+	struct offline off = {0};
 	size_t n = 0;
 	int status;
 	if (cli_switch(c, "in")) return run_detached(c);
@@ -32,7 +33,9 @@ static int run(struct cli *c)
 	if (e == OK && cli_switch(c, "resume")) return run_resumed(c, cli_option(c, "resume"));
 	if (e == OK) e = specs_of_line(c, &specs, &n);
 	for (size_t i = 0; i < n && e == OK; i++) e = run_apply_line(c, &specs[i]);
-	status = e == OK ? run_specs(c, specs, n) : cli_fail(c, e, &c->info);
+	if (e == OK) e = run_open(c, &off);
+	status = e == OK ? run_specs(c, &off, specs, n) : cli_fail(c, e, &c->info);
+	offline_close(&off);
 	for (size_t i = 0; i < n; i++) spec_release(&specs[i]);
 	free(specs);
 	return status;

@@ -262,26 +262,24 @@ static int dry_run(const struct spec *specs, size_t n)
 	return 0;
 }
 
-int run_specs(struct cli *c, struct spec *specs, size_t n)
+enum err run_open(struct cli *c, struct offline *out)
 {
 	const char *lines[CLI_OPTIONS_MAX + 1];
-	struct offline off;
-	int status;
 	provider_lines(c, lines);
 	detach_keep_environment();
-	enum err e = offline_open(c, lines, &off);
-	if (e != OK) return cli_fail(c, e, &c->info);
+	return offline_open(c, lines, out);
+}
+
+int run_specs(struct cli *c, struct offline *off, struct spec *specs, size_t n)
+{
 	bool is_detached = is_quiet(&specs[0]);
-	for (size_t i = 0; i < n && e == OK; i++) e = prepare(c, &off, &specs[i]);
-	if (e != OK) status = cli_fail(c, e, &c->info);
-	else if (cli_switch(c, "dry-run")) status = dry_run(specs, n);
-	else if (is_detached) status = start_detached(c, specs, n);
-	else {
-		detach_forget_environment(); /* it has the keys */
-		status = start_all(c, &off, specs, n, false);
-	}
-	offline_close(&off);
-	return status;
+	enum err e = OK;
+	for (size_t i = 0; i < n && e == OK; i++) e = prepare(c, off, &specs[i]);
+	if (e != OK) return cli_fail(c, e, &c->info);
+	if (cli_switch(c, "dry-run")) return dry_run(specs, n);
+	if (is_detached) return start_detached(c, specs, n);
+	detach_forget_environment(); /* it has the keys */
+	return start_all(c, off, specs, n, false);
 }
 
 /* ---- other ways in ---------------------------------------------------------------------------------------------- */

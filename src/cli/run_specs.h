@@ -2,7 +2,7 @@
 #ifndef ROOST_CLI_RUN_SPECS_H
 #define ROOST_CLI_RUN_SPECS_H
 
-#include "cli/cli.h"
+#include "cli/offline.h"
 #include "lab/place.h"
 #include "lab/spec.h"
 
@@ -17,8 +17,11 @@
 
 /* The options of the line over the spec. ERR_USAGE is in c->info. */
 MUST_USE enum err run_apply_line(struct cli *c, struct spec *s);
+/* The providers, those of the line too. Once in a process and before the others here: it takes the API keys out of the
+ * environment, and what runs in the background later is given the environment as it was before. */
+MUST_USE enum err run_open(struct cli *c, struct offline *out);
 /* Runs them one after another, in the background when they say so; the exit status of the worst. Takes no ownership. */
-int run_specs(struct cli *c, struct spec *specs, size_t n);
+int run_specs(struct cli *c, struct offline *off, struct spec *specs, size_t n);
 /* Continues the experiment a person means by that text. */
 int run_resumed(struct cli *c, const char *asked);
 /* The process that a background run consists of: its specs come through detach_receive. */

@@ -175,6 +175,23 @@ describe("what is changed in a branch", () => {
 		assert.deepEqual([config.branch_from_conversation, config.branch_from_turn], [base.id, 2]);
 	});
 
+	it("may be a model, whose key from the environment is still there for the run, in the background too", async () => {
+		const own = await Lab.make("branchkey", { config: speaker.config(["voice"], { provider: "    keyEnv: BRANCH_TEST_KEY\n" }) });
+		const env = { BRANCH_TEST_KEY: "sk-branch-0123456789" };
+		try {
+			const made = await own.run(["-a", "voice:m", "-b", "voice:m", "-t", "1", "-p", "x"], { env });
+			assert.equal(made.code, 0, made.stderr);
+			const from = speaker.calls.length;
+			for (const how of [["--json"], ["-q"]])
+				await own.fine(["branch", idOf(made), "-b", "voice:n", "-t", "2", ...how], { env });
+			await own.untilManifest((m) => m.name.endsWith("-2") && m.status === "completed", "the second branch");
+			assert.equal(speaker.calls.length, from + 4);
+			for (const call of speaker.calls.slice(from)) assert.equal(call.headers.authorization, `Bearer ${env.BRANCH_TEST_KEY}`);
+		} finally {
+			await own.remove();
+		}
+	});
+
 	it("goes over what each agent had when it is said for all, and not over what is said for one", async () => {
 		const each = await source(["-a", "voice:m", "-b", "voice:n", "-t", "1", "-n", "each", "--temp-a", "0.1", "--temp-b", "0.2"]);
 		const made = await branch([each.id, "--turn", "0", "--temperature", "0.7", "--temp-b", "0.8"]);
