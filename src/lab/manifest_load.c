@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "lab/manifest.h"
+#include "talk/conductor.h"
 
 #define FILE_MAX ((int64_t)512 << 20)
 #define CHUNK ((size_t)64 << 10)
@@ -73,20 +74,14 @@ static void load_tokens(const struct json *v, struct manifest_tokens *t)
 
 /* ---- conversations ---------------------------------------------------------------------------------------------- */
 
-static bool is_one_of(struct str s, const char *const *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_eq(s, str_c(list[i]))) return true;
-	return false;
-}
-
-/* A status that is none is the reason of the end. */
+/* A status that is none is the reason of the end; two are only in manifests of Pidgin. */
 static enum lab_status status_of_reason(struct str reason)
 {
-	static const char *const failures[] = {"error", "api_error", "exception", "timeout", "rate_limit"};
-	static const char *const interrupts[] = {"interrupt", "user_interrupt", "cancelled"};
-	if (is_one_of(reason, failures, ARRAY_LEN(failures))) return LAB_FAILED;
-	return is_one_of(reason, interrupts, ARRAY_LEN(interrupts)) ? LAB_INTERRUPTED : LAB_COMPLETED;
+	const struct conductor_reason *known = conductor_reason_find(reason);
+	enum lab_status status = LAB_COMPLETED;
+	if (str_eq(reason, STR("interrupt")) || str_eq(reason, STR("cancelled"))) status = LAB_INTERRUPTED;
+	else if (known != NULL) (void)lab_status_parse(str_c(known->status), &status);
+	return status;
 }
 
 static void load_agents(struct manifest *m, const struct json *usage, struct manifest_conversation *c)

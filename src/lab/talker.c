@@ -81,21 +81,31 @@ static void tell_error(struct talker *t, const struct call_outcome *o, int64_t n
 	conductor_tell(t->conductor, &e);
 }
 
+static int64_t known_or_not(int64_t n) { return n >= 0 ? n : INT64_MIN; }
+
+/* What a call used, as the conductor is told it, with what is on the model's account. */
+static struct conductor_answer usage_of(const struct talker *t, const struct call_usage *u)
+{
+	int64_t limit, used;
+	pace_tokens(t->run->agents[t->agent].gate, run_now().boot_ms, &limit, &used);
+	return (struct conductor_answer){.input_tokens = known_or_not(u->input_tokens),
+					 .output_tokens = known_or_not(u->output_tokens),
+					 .thinking_tokens = known_or_not(u->thinking_tokens),
+					 .cache_read_tokens = known_or_not(u->cache_read_tokens),
+					 .cache_write_tokens = known_or_not(u->cache_write_tokens),
+					 .cost_ticks = known_or_not(u->cost_ticks),
+					 .is_estimated = u->estimated,
+					 .cost_reported = u->is_billed,
+					 .provider = provider_of(t),
+					 .tokens_per_minute_limit = limit > 0 ? limit : INT64_MIN,
+					 .usage_rate = (double)used};
+}
+
 /* What a failed attempt cost is spent all the same. */
 static void tell_spent(struct talker *t, const struct call_usage *u)
 {
-	struct lab_event e = {.type = LE_TOKEN_USAGE};
-	if (u->input_tokens <= 0 && u->output_tokens <= 0 && u->cost_ticks <= 0) return;
-	e.v[LF(TokenUsageEvent, conversation_id)] = lv_str(own_id(t));
-	e.v[LF(TokenUsageEvent, provider)] = lv_str(provider_of(t));
-	e.v[LF(TokenUsageEvent, tokens_used)] = lv_int(MAX(u->input_tokens, 0) + MAX(u->output_tokens, 0));
-	e.v[LF(TokenUsageEvent, agent_id)] = lv_str(str_c(lab_agent_ids[t->agent]));
-	e.v[LF(TokenUsageEvent, model)] = lv_str(t->run->o.spec->agents[t->agent].model);
-	e.v[LF(TokenUsageEvent, prompt_tokens)] = lv_int(MAX(u->input_tokens, 0));
-	e.v[LF(TokenUsageEvent, completion_tokens)] = lv_int(MAX(u->output_tokens, 0));
-	e.v[LF(TokenUsageEvent, cost_ticks)] = lv_int(u->cost_ticks >= 0 ? u->cost_ticks : INT64_MIN);
-	e.v[LF(TokenUsageEvent, cost_reported)] = lv_bool(u->is_billed);
-	conductor_tell(t->conductor, &e);
+	struct conductor_answer a = usage_of(t, u);
+	conductor_spent(t->conductor, &a, run_clock());
 }
 
 /* ---- a message -------------------------------------------------------------------------------------------------- */
@@ -110,10 +120,9 @@ static void message_over(struct talker *t)
 static void enter_line(struct talker *t)
 {
 	const struct run_agent *a = &t->run->agents[t->agent];
-	int64_t answer = a->max_tokens > 0 ? MIN(a->max_tokens, 1000) : 500;
 	t->phase = TALKER_WAITS;
 	t->mark = lab_writer_mark(t->run->writer);
-	pace_wait(t->run->pace, a->gate, &t->place, t->view.tokens, answer);
+	pace_wait(t->run->pace, a->gate, &t->place, t->view.tokens, charge_answer_tokens(a->max_tokens));
 	run_wake(t->run);
 }
 
@@ -162,30 +171,16 @@ static void on_failed(struct talker *t, const struct call_outcome *o)
 
 static void on_complete(struct talker *t, const struct call_outcome *o)
 {
-	const struct call_usage *u = &o->usage;
 	struct run *r = t->run;
 	struct now now = run_now();
-	int64_t limit, used;
-	struct conductor_answer a = {
-		.text = buf_str(&t->turn.said[TURN_TEXT]),
-		.thinking = buf_str(&t->turn.said[TURN_THINKING]),
-		.input_tokens = u->input_tokens,
-		.output_tokens = u->output_tokens,
-		.thinking_tokens = u->thinking_tokens >= 0 ? u->thinking_tokens : INT64_MIN,
-		.cache_read_tokens = u->cache_read_tokens >= 0 ? u->cache_read_tokens : INT64_MIN,
-		.cache_write_tokens = u->cache_write_tokens >= 0 ? u->cache_write_tokens : INT64_MIN,
-		.cost_ticks = u->cost_ticks >= 0 ? u->cost_ticks : INT64_MIN,
-		.is_estimated = u->estimated,
-		.cost_reported = u->is_billed,
-		.provider = provider_of(t),
-		.finish_reason = o->finish_reason,
-		.request_id = o->request_id,
-		.duration_ms = (clock_boot_us() - t->asked_us) / 1000,
-		.first_token_ms =
-			t->turn.times.first_token > 0 ? t->turn.times.first_token - t->turn.times.claimed : INT64_MIN};
-	pace_tokens(r->agents[t->agent].gate, now.boot_ms, &limit, &used);
-	a.tokens_per_minute_limit = limit > 0 ? limit : INT64_MIN;
-	a.usage_rate = (double)used;
+	struct conductor_answer a = usage_of(t, &o->usage);
+	a.text = buf_str(&t->turn.said[TURN_TEXT]);
+	a.thinking = buf_str(&t->turn.said[TURN_THINKING]);
+	a.finish_reason = o->finish_reason;
+	a.request_id = o->request_id;
+	a.duration_ms = (clock_boot_us() - t->asked_us) / 1000;
+	a.first_token_ms =
+		t->turn.times.first_token > 0 ? t->turn.times.first_token - t->turn.times.claimed : INT64_MIN;
 	(void)turn_ended(&t->turn, &(struct turn_end){0}, r->o.limits, &r->rng, now, &(bool){false},
 			 &(const char *){NULL});
 	t->phase = TALKER_IDLE;
@@ -308,7 +303,7 @@ static void leave_line(struct talker *t)
 {
 	if (t->phase != TALKER_WAITS || t->turn.attempt > 0) return;
 	run_release(t->run, t);
-	pace_cut(t->run->pace, &t->place);
+	pace_cut(t->run->pace, &t->place, false, run_now().boot_ms);
 	message_over(t);
 }
 
@@ -345,7 +340,7 @@ void talker_stop(struct talker *t, bool cut)
 	if (t->phase != TALKER_IDLE) {
 		drop_call(t);
 		run_release(t->run, t);
-		pace_cut(t->run->pace, &t->place);
+		pace_cut(t->run->pace, &t->place, is_out, run_now().boot_ms);
 		uv_timer_stop(&t->backoff);
 		conductor_cut(t->conductor, is_out ? buf_str(&t->turn.said[TURN_TEXT]) : STR(""), run_clock());
 		message_over(t);

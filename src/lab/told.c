@@ -43,24 +43,19 @@ void told_lost(struct run *r, size_t index, const char *sentence)
 	manifest_set(&r->manifest, c, LAB_FAILED);
 }
 
-static enum lab_status status_of(struct str name)
-{
-	for (enum lab_status s = LAB_COMPLETED; s <= LAB_INTERRUPTED; s++)
-		if (str_eq(name, str_c(lab_status_name(s)))) return s;
-	return LAB_FAILED;
-}
-
 static void ended(struct run *r, struct manifest_conversation *c, const struct lab_event *e)
 {
 	const struct conductor_reason *reason = conductor_reason_find(lab_str(e, LF(ConversationEndEvent, reason)));
 	struct str error = lab_str(e, LF(ConversationEndEvent, error));
+	enum lab_status status = LAB_FAILED;
+	(void)lab_status_parse(lab_str(e, LF(ConversationEndEvent, status)), &status);
 	c->reason = reason != NULL ? reason->name : NULL;
 	c->ended_ms = e->at_us / 1000;
 	c->error[0] = '\0';
 	/* A provider's words may repeat what it was asked. */
 	if (error.n > 0 && r->o.spec->redact == REDACT_NONE)
 		snprintf(c->error, sizeof c->error, "%.*s", (int)utf8_cut(error, sizeof c->error - 1), error.p);
-	manifest_set(&r->manifest, c, status_of(lab_str(e, LF(ConversationEndEvent, status))));
+	manifest_set(&r->manifest, c, status);
 }
 
 /* An end that it had is none any more. */

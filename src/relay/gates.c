@@ -11,10 +11,9 @@
  * So a decision looks at one job, one gate and one provider, however many wait, and each waiting job is told once. */
 #include "relay/relay_priv.h"
 
-#define GATES_MAX 256     /* beyond it those that nobody uses are forgotten, the oldest first */
-#define RECOUNT_MS 61000  /* as long as something stays on an account */
-#define VIEW_TOKENS 2000  /* what a view is taken for before it is loaded */
-#define ANSWER_TOKENS 500 /* what an answer is taken for before it is there */
+#define GATES_MAX 256    /* beyond it those that nobody uses are forgotten, the oldest first */
+#define RECOUNT_MS 61000 /* as long as something stays on an account */
+#define VIEW_TOKENS 2000 /* what a view is taken for before it is loaded */
 
 /* ---- gates ------------------------------------------------------------------------------------------------------ */
 
@@ -137,12 +136,12 @@ int64_t job_answer_tokens(const struct request *q)
 {
 	struct json_doc *doc = NULL;
 	struct params p;
-	int64_t n = ANSWER_TOKENS;
+	int64_t most = 0;
 	if (q->params.n > 0 && json_parse(q->params, &doc, NULL) == OK && params_read(json_root(doc), &p, NULL) == OK &&
 	    param_given(&p, P_MAX_TOKENS))
-		n = MIN(n, param_int(&p, P_MAX_TOKENS));
+		most = param_int(&p, P_MAX_TOKENS);
 	json_free(doc);
-	return n;
+	return charge_answer_tokens(most);
 }
 
 static bool weighs(const struct limiter *l)
@@ -186,7 +185,7 @@ bool gate_reserve(struct relay *r, struct gate *g, struct charge *out, struct no
 {
 	struct slots *s = g->slots;
 	(void)r;
-	*out = charge_of(VIEW_TOKENS, ANSWER_TOKENS);
+	*out = charge_of(VIEW_TOKENS, charge_answer_tokens(0));
 	if (paces(&g->pause) || paces(&s->pause) || s->circuit.state != CIRCUIT_CLOSED ||
 	    limiter_ask(&g->limiter, out, now.boot_ms, NULL) > 0 ||
 	    limiter_ask(&s->limiter, out, now.boot_ms, NULL) > 0)

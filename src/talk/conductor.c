@@ -399,6 +399,12 @@ void conductor_answered(struct conductor *c, const struct conductor_answer *a, s
 	take_pause(c, now);
 }
 
+void conductor_spent(struct conductor *c, const struct conductor_answer *a, struct conductor_clock now)
+{
+	ASSERT_CMP(c->phase, ==, PHASE_OUT);
+	if (a->input_tokens > 0 || a->output_tokens > 0 || a->cost_ticks > 0) tell_usage(c, c->agent, a, now);
+}
+
 void conductor_failed(struct conductor *c, const char *reason, struct str sentence, struct conductor_clock now)
 {
 	open_run(c, now);

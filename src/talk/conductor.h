@@ -142,6 +142,8 @@ struct conductor_answer {
 	double usage_rate;
 };
 void conductor_answered(struct conductor *c, const struct conductor_answer *a, struct conductor_clock now);
+/* What an attempt used that came to nothing; of `a` only tokens and cost count. Nothing when it used none. */
+void conductor_spent(struct conductor *c, const struct conductor_answer *a, struct conductor_clock now);
 /* For good: ends the conversation. `reason` is a row of conductor_reasons: api_error, timeout, rate_limit, exception, or
  * context_limit_reached, which is told as ContextLimitEvent too. When a stop was wanted already, it ends as interrupted. */
 void conductor_failed(struct conductor *c, const char *reason, struct str sentence, struct conductor_clock now);

@@ -12,7 +12,13 @@
 
 #define MINUTE_MS ((int64_t)60000)
 #define PERIOD_MAX_MS ((int64_t)86400000)
+#define ANSWER_TOKENS ((int64_t)500)
 #define TOKENS_MAX ((int64_t)1000000000) /* of one call: a provider may say anything */
+
+int64_t charge_answer_tokens(int64_t max_tokens)
+{
+	return max_tokens > 0 ? MIN(max_tokens, ANSWER_TOKENS) : ANSWER_TOKENS;
+}
 
 struct charge charge_of(int64_t input_tokens, int64_t output_tokens)
 {

@@ -37,6 +37,8 @@ struct charge {
 };
 /* One request of so many tokens. */
 struct charge charge_of(int64_t input_tokens, int64_t output_tokens);
+/* What an answer is taken for before it is there. `max_tokens`: the most it may have, 0 not set. */
+int64_t charge_answer_tokens(int64_t max_tokens);
 
 /* Either may be NULL: none. */
 void limiter_init(struct limiter *l, const struct rate_limits *configured, const struct rate_limits *usual);

@@ -176,12 +176,16 @@ void pace_ended(struct pace *p, struct pace_waiter *w, enum fail f, int64_t inpu
 	w->is_probe = false;
 }
 
-void pace_cut(struct pace *p, struct pace_waiter *w)
+void pace_cut(struct pace *p, struct pace_waiter *w, bool has_begun, int64_t now_ms)
 {
 	pace_leave(p, w);
 	if (!w->is_out) return;
 	w->is_out = false;
 	w->gate->slots->out--;
+	if (!has_begun) {
+		limiter_undo(&w->gate->limiter, &w->charge, now_ms);
+		limiter_undo(&w->gate->slots->limiter, &w->charge, now_ms);
+	}
 	if (w->is_probe) circuit_dropped(&w->gate->slots->circuit);
 	w->is_probe = false;
 }

@@ -53,8 +53,8 @@ void pace_learn(struct pace_waiter *w, const struct rates *seen, int64_t now_ms)
 /* A call is over. `said`: it gave text. Tokens -1 unknown: the estimate stays. */
 void pace_ended(struct pace *p, struct pace_waiter *w, enum fail f, int64_t input_tokens, int64_t output_tokens,
 		bool said, int64_t now_ms);
-/* It was cut from our side. */
-void pace_cut(struct pace *p, struct pace_waiter *w);
+/* It was cut from our side, wherever it is. `has_begun`: the provider was asked, and what that was counted as stays. */
+void pace_cut(struct pace *p, struct pace_waiter *w, bool has_begun, int64_t now_ms);
 
 /* For displays: the model's limit of tokens a minute (0 none) and what is on its account. */
 void pace_tokens(struct pace_gate *g, int64_t now_ms, int64_t *out_limit, int64_t *out_used);

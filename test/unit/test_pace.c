@@ -44,8 +44,8 @@ static void places_are_given_up_in_their_order(void **state)
 	pace_leave(p, &w[4]);
 	pace_ended(p, &w[0], FAIL_NONE, 10, 10, true, 1200);
 	assert_null(pace_next(p, 1200, &due));
-	pace_cut(p, &w[2]);
-	pace_cut(p, &w[3]);
+	pace_cut(p, &w[2], true, 0);
+	pace_cut(p, &w[3], true, 0);
 	pace_free(p);
 }
 
@@ -118,7 +118,7 @@ static size_t play(int64_t per_minute, int64_t *out_busiest, size_t *out_fewest)
 	*out_busiest = busiest_minute(at, n);
 	*out_fewest = made[0];
 	for (size_t i = 0; i < TALKERS; i++) *out_fewest = MIN(*out_fewest, made[i]);
-	for (size_t i = 0; i < TALKERS; i++) pace_cut(p, &calls[i].w);
+	for (size_t i = 0; i < TALKERS; i++) pace_cut(p, &calls[i].w, true, 0);
 	pace_free(p);
 	return n;
 }
@@ -157,7 +157,7 @@ static void a_provider_that_fails_is_left_alone_and_one_call_tries_it(void **sta
 	assert_null(pace_next(p, due, &(int64_t){0}));
 	pace_ended(p, &w[n], FAIL_NONE, 1, 1, true, due + 1);
 	assert_ptr_equal(pace_next(p, due + 1, &due), &w[n + 1]);
-	pace_cut(p, &w[n + 1]);
+	pace_cut(p, &w[n + 1], true, 0);
 	pace_free(p);
 }
 
@@ -197,7 +197,7 @@ static void a_limit_of_all_its_models_holds_them_together(void **state)
 	assert_string_equal(w[2].waits_for, "requests");
 	assert_int_equal(w[2].until_boot_ms, due);
 	assert_true(due > 60000);
-	for (size_t i = 0; i < 3; i++) pace_cut(p, &w[i]);
+	for (size_t i = 0; i < 3; i++) pace_cut(p, &w[i], true, 0);
 	pace_free(p);
 }
 
@@ -235,8 +235,8 @@ static void only_who_stands_first_and_waits_is_visited_and_once(void **state)
 	pace_each_held(p, on_held, NULL);
 	assert_int_equal(nheld, 2);
 	assert_ptr_equal(last_held, &w[2]);
-	for (size_t i = 0; i < 3; i++) pace_cut(p, &w[i]);
-	pace_cut(p, &other);
+	for (size_t i = 0; i < 3; i++) pace_cut(p, &w[i], true, 0);
+	pace_cut(p, &other, true, 0);
 	pace_free(p);
 }
 
@@ -285,8 +285,8 @@ static void what_a_provider_tells_of_its_limits_holds(void **state)
 	pace_learn(&w[0], &seen, 1000);
 	assert_null(pace_next(p, 1000, &due));
 	assert_string_equal(w[1].waits_for, "requests");
-	pace_cut(p, &w[0]);
-	pace_cut(p, &w[1]);
+	pace_cut(p, &w[0], true, 0);
+	pace_cut(p, &w[1], true, 0);
 	pace_free(p);
 }
 
@@ -306,12 +306,30 @@ static void a_probe_that_is_cut_lets_the_next_one_try(void **state)
 	assert_null(pace_next(p, 1000, &now_ms));
 	assert_ptr_equal(pace_next(p, now_ms, &due), &w[0]);
 	assert_null(pace_next(p, now_ms, &due));
-	pace_cut(p, &w[0]);
+	pace_cut(p, &w[0], true, 0);
 	assert_ptr_equal(pace_next(p, now_ms, &due), &w[1]);
 	assert_true(w[1].is_probe);
-	pace_cut(p, &w[1]);
-	pace_cut(p, &w[2]);
-	pace_cut(p, &w[2]); /* it was out of everything already */
+	pace_cut(p, &w[1], true, 0);
+	pace_cut(p, &w[2], true, 0);
+	pace_cut(p, &w[2], true, 0); /* it was out of everything already */
+	pace_free(p);
+}
+
+static void what_was_let_go_and_did_not_begin_is_on_no_account(void **state)
+{
+	(void)state;
+	struct pace *p = one_provider(10, 1);
+	struct pace_gate *g = gate(p, "m", 1, 0);
+	struct pace_waiter w[3];
+	int64_t due;
+	for (size_t i = 0; i < 3; i++) pace_wait(p, g, &w[i], 1, 1);
+	assert_ptr_equal(pace_next(p, 1000, &due), &w[0]);
+	assert_null(pace_next(p, 1000, &due)); /* one a minute */
+	pace_cut(p, &w[0], false, 1000);
+	assert_ptr_equal(pace_next(p, 1000, &due), &w[1]);
+	pace_cut(p, &w[1], true, 1000);
+	assert_null(pace_next(p, 1000, &due));
+	pace_cut(p, &w[2], false, 1000);
 	pace_free(p);
 }
 
@@ -322,6 +340,7 @@ int main(void)
 		cmocka_unit_test(models_of_a_provider_take_turns_and_one_limit_holds_up_its_own_line_only),
 		cmocka_unit_test(sixty_four_conversations_stay_under_one_limit_together_and_share_it),
 		cmocka_unit_test(a_provider_that_fails_is_left_alone_and_one_call_tries_it),
+		cmocka_unit_test(what_was_let_go_and_did_not_begin_is_on_no_account),
 		cmocka_unit_test(models_of_a_provider_take_turns_when_it_takes_one_at_a_time),
 		cmocka_unit_test(a_limit_of_all_its_models_holds_them_together),
 		cmocka_unit_test(only_who_stands_first_and_waits_is_visited_and_once),

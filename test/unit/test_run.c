@@ -106,6 +106,16 @@ static void act_in_a_while(struct rig *r, size_t conversation, const struct lab_
 	uv_timer_start(&r->later, on_later, 40, 0);
 }
 
+/* Continued with nobody in its way, it ends as the undisturbed one did. */
+static void goes_on_to(uint64_t texts)
+{
+	rig.act = NULL;
+	rig_run(&rig, true);
+	assert_int_equal(rig.error, OK);
+	rig_verify_as(&rig, EXPERIMENT_COMPLETED);
+	assert_true(rig_texts(&rig) == texts);
+}
+
 static void check_verb(size_t at, bool in_hook, uint64_t texts)
 {
 	char name[64];
@@ -125,11 +135,7 @@ static void check_verb(size_t at, bool in_hook, uint64_t texts)
 		assert_in_range(m.count[LAB_CREATED], 1, 2);
 	}
 	manifest_release(&m);
-	rig.act = NULL;
-	rig_run(&rig, true);
-	assert_int_equal(rig.error, OK);
-	rig_verify_as(&rig, EXPERIMENT_COMPLETED);
-	assert_true(rig_texts(&rig) == texts);
+	goes_on_to(texts);
 }
 
 static void a_run_ends_well_whatever_is_asked_of_it_and_whenever(void **state)
@@ -386,11 +392,7 @@ static void a_full_disk_ends_it_as_interrupted_and_later_it_goes_on(void **state
 		assert_int_equal(run_manifest(rig.run)->status, EXPERIMENT_INTERRUPTED);
 		assert_true(run_manifest(rig.run)->error[0] != '\0');
 		rig_free(&rig);
-		rig.act = NULL;
-		rig_run(&rig, true);
-		assert_int_equal(rig.error, OK);
-		rig_verify_as(&rig, EXPERIMENT_COMPLETED);
-		assert_true(rig_texts(&rig) == texts);
+		goes_on_to(texts);
 	}
 }
 
